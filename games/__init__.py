@@ -1,0 +1,56 @@
+"""Dialogue games as pure functions of (instance, replies): text in, text out, no JAX.
+
+`games.make("wordle")` gives a `Game`: `.instances("train")`, `.start(instance) -> Play`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+
+from games.core import Ask, Game, InstanceError, Outcome, Play, View, play_out
+
+__all__ = ["Ask", "Game", "InstanceError", "Outcome", "Play", "TABLE", "View", "make", "names", "play_out", "register"]
+
+# name -> "module:attribute" of its Game; a module is imported when its game is asked for
+TABLE: dict[str, str] = {
+    "wordle": "games.wordle:WORDLE",
+    "wordle_withclue": "games.wordle:WITHCLUE",
+    "wordle_withcritic": "games.wordle:WITHCRITIC",
+    "taboo": "games.taboo:TABOO",
+    "guesswhat": "games.guesswhat:GUESSWHAT",
+}
+_REGISTERED: dict[str, Game] = {}
+
+
+def register(game: Game) -> Game:
+    """Make a game of your own known by its name, beside the built-in ones."""
+    if game.name in TABLE:
+        raise ValueError(f"a built-in game is called {game.name!r} already")
+    _REGISTERED[game.name] = game
+    return game
+
+
+def make(name: str) -> Game:
+    """The game called `name`; an unknown name raises `KeyError` with the nearest one."""
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    if name not in TABLE:
+        near = difflib.get_close_matches(name, names(), 1)
+        raise KeyError(
+            f"unknown game {name!r}" + (f": did you mean {near[0]!r}?" if near else f": one of {', '.join(names())}")
+        )
+    return _load(name)
+
+
+@functools.cache
+def _load(name: str) -> Game:
+    module, attribute = TABLE[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def names(suite: str | None = None) -> list[str]:
+    """Names of all games, or of those of one suite."""
+    every = [*TABLE, *_REGISTERED]
+    return every if suite is None else [name for name in every if make(name).suite == suite]
