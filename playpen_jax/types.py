@@ -1,0 +1,134 @@
+"""The records that pass between the rooms of the house, with their invariants."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from games.core import Outcome
+
+STOPS = ("end", "turns", "context")  # why an episode stopped: the rules ended it, too many turns, no room left
+TURN_STOPS = ("stop", "length", "text")  # why a reply stopped: end of turn sampled, token limit, not sampled by us
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """One reply: what `seat` was shown, what `player` said for it, and why the reply stopped."""
+
+    seat: str
+    player: str
+    message: str
+    reply: str
+    stop: str = "text"
+
+    def __post_init__(self):
+        if self.stop not in TURN_STOPS:
+            raise ValueError(f"unknown stop {self.stop!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenRow:
+    """The dialogue as one seat's policy saw it: ids, which of them it sampled, and their log-probabilities.
+
+    ids int32 [T]; mask bool [T], True where the policy sampled the id (end of turn included); logps float32 [T], of the
+    policy at the sampling temperature, and sampled_logps float32 [T], after the filters too; both 0 outside the mask.
+    """
+
+    ids: np.ndarray
+    mask: np.ndarray
+    logps: np.ndarray
+    sampled_logps: np.ndarray
+
+    def __post_init__(self):
+        lengths = {len(self.ids), len(self.mask), len(self.logps), len(self.sampled_logps)}
+        if len(lengths) != 1:
+            raise ValueError(f"a token row has fields of lengths {sorted(lengths)}")
+        if not self.mask.any():
+            raise ValueError("an all-zero mask: nothing in this row was said by the policy")
+        if self.mask[0]:
+            raise ValueError("the first id of a row cannot be sampled: nothing stands before it")
+        if np.any(self.logps[~self.mask]) or np.any(self.sampled_logps[~self.mask]):
+            raise ValueError("log-probabilities outside the mask must be 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One finished play of an instance.
+
+    `sample` numbers the plays of one instance; `rows` holds the tokens of each seat that a policy played. `stop` is "end" when
+    the rules ended it; an episode cut by one of our limits ("turns", "context") has an aborted outcome that says so.
+    """
+
+    game: str
+    instance: Mapping[str, Any]
+    sample: int
+    turns: tuple[Turn, ...]
+    outcome: Outcome
+    stop: str
+    rows: Mapping[str, TokenRow] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __post_init__(self):
+        if self.stop not in STOPS:
+            raise ValueError(f"unknown stop {self.stop!r}")
+
+    @property
+    def level(self) -> str:
+        return str(self.instance.get("level", ""))
+
+    @property
+    def played(self) -> bool:
+        return self.outcome.status != "aborted"
+
+    @property
+    def score(self) -> float:
+        """0..100; an aborted episode counts 0."""
+        return 0.0 if math.isnan(self.outcome.score) else float(self.outcome.score)
+
+    def to_json(self) -> dict[str, Any]:
+        """The transcript as one JSON object (tokens left out)."""
+        outcome = dataclasses.asdict(dataclasses.replace(self.outcome, metrics=dict(self.outcome.metrics)))
+        outcome["score"] = None if math.isnan(self.outcome.score) else self.outcome.score
+        return {
+            "game": self.game,
+            "level": self.level,
+            "game_id": self.instance.get("game_id"),
+            "sample": self.sample,
+            "outcome": outcome,
+            "stop": self.stop,
+            "turns": [dataclasses.asdict(turn) for turn in self.turns],
+            "instance": dict(self.instance),
+        }
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Packed rows for one update; every field describes the token at its own place, not the next one.
+
+    mask is 1 on learner tokens, 0 elsewhere; advantages and logps (of the sampler) are 0 outside it.
+    segment_ids count the dialogues in a row from 1; 0 is padding.
+    """
+
+    tokens: Int[Array, "B T"]
+    positions: Int[Array, "B T"]
+    segment_ids: Int[Array, "B T"]
+    mask: Float[Array, "B T"]
+    advantages: Float[Array, "B T"]
+    logps: Float[Array, "B T"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that an update changes: weights, optimizer state, number of updates made."""
+
+    params: Any
+    opt_state: Any
+    step: Int[Array, ""]
