@@ -1,0 +1,281 @@
+"""Every setting once, typed and documented; read from a Python file and overridden from the command line.
+
+A config file holds `def config() -> Config`. `--config.rollout.rows=32` overrides one setting; the value is read by its type.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import importlib.resources
+import runpy
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+
+class ConfigError(ValueError):
+    """A config file, a setting's name or its value is wrong; the message is one line for the user."""
+
+
+def setting(default: Any, doc: str) -> Any:
+    """One documented setting."""
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+def section(cls: type, doc: str) -> Any:
+    return dataclasses.field(default_factory=cls, metadata={"doc": doc})
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    path: str | None = setting("tiny", "Hugging Face folder, checkpoint, or 'tiny'; None: fresh weights of the shape below")
+    tokenizer: str | None = setting(None, "sentencepiece model for fresh weights; None: train one on the data")
+    vocab: int = setting(2048, "vocabulary of a fresh model (and of the tokenizer trained for it)")
+    dim: int = setting(256, "width D of a fresh model")
+    layers: int = setting(4, "depth L of a fresh model")
+    heads: int = setting(8, "query heads N of a fresh model")
+    kv_heads: int = setting(2, "key and value heads K of a fresh model")
+    mlp: int = setting(768, "hidden width F of the feed-forward block of a fresh model")
+    dtype: str = setting("auto", "computing type: float32, bfloat16, or auto (bfloat16 on accelerators)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    rows: int = setting(64, "dialogues held on the device at once")
+    context: int = setting(512, "tokens a dialogue may have; an episode that needs more stops with 'context'")
+    max_tokens: int = setting(48, "tokens of one reply; a reply cut there is played as it is, with stop 'length'")
+    max_turns: int = setting(40, "replies of one episode; more stop it with 'turns'")
+    temperature: float = setting(1.0, "sampling temperature; 0 is greedy")
+    top_k: int = setting(0, "sample among the k likeliest tokens; 0 = all")
+    top_p: float = setting(1.0, "sample among the likeliest tokens that hold this probability; 1 = all")
+    chunk: int = setting(4, "decode steps between two looks of the host")
+
+
+@dataclasses.dataclass(frozen=True)
+class Grpo:
+    instances: int = setting(16, "instances (groups) drawn per step")
+    plays: int = setting(8, "plays G of each instance")
+    pool: int = setting(200, "training instances per game, drawn anew in a fresh order each epoch")
+    reward: Literal["score", "success"] = setting(
+        "score", "score: official score / 100, abort 0 (the paper's); success: 0 or 1"
+    )
+    scale_rewards: Literal["group", "none"] = setting(
+        "group", "divide by the deviation of the group (GRPO) or not (Dr. GRPO)"
+    )
+    epsilon: float = setting(0.2, "the ratio is clipped below 1 - epsilon")
+    epsilon_high: float | None = setting(None, "the ratio is clipped above 1 + epsilon_high; None: as epsilon")
+    beta: float = setting(0.0, "weight of the k3 estimate of the KL to the reference; 0: no reference is loaded")
+    updates: int = setting(1, "updates made on each batch of episodes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sft:
+    episodes: int = setting(20000, "episodes that the scripted players play before training")
+    strengths: tuple[float, ...] = setting((1.0,), "strengths of the players, drawn evenly per episode")
+    broken: float = setting(0.0, "share of episodes in which one seat is played by the format-breaking player")
+    rows: int = setting(32, "packed rows per update")
+
+
+@dataclasses.dataclass(frozen=True)
+class Optim:
+    learning_rate: float = setting(1e-4, "peak learning rate of AdamW")
+    warmup: int = setting(0, "updates over which the learning rate rises from 0")
+    schedule: Literal["constant", "linear", "cosine"] = setting("constant", "how it falls after the warm-up, to 0 at the end")
+    weight_decay: float = setting(0.0, "decoupled weight decay")
+    b1: float = setting(0.9, "decay of the first moment")
+    b2: float = setting(0.99, "decay of the second moment")
+    clip: float = setting(1.0, "largest global norm of the gradient; 0 = off")
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    length: int = setting(512, "tokens T of a packed row; at least rollout.context for GRPO")
+    micro: int = setting(8, "rows per micro-batch; gradients are summed over micro-batches")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    data: int = setting(-1, "devices along 'data' (batch rows); -1: all that are left")
+    fsdp: int = setting(1, "devices along 'fsdp' (batch rows and weights)")
+    tensor: int = setting(1, "devices along 'tensor' (heads and feed-forward width)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    every: int = setting(0, "steps between evaluations; 0: only before the first step and after the last")
+    split: Literal["validation", "test"] = setting("test", "which instances")
+    episodes: int = setting(64, "instances per game")
+    plays: int = setting(1, "plays of each instance")
+    temperature: float = setting(1.0, "sampling temperature of the evaluated policy")
+    seed: int = setting(1, "seed of instances, partners and sampling")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    every: int = setting(20, "steps between checkpoints; one is always written at the end")
+    keep: int = setting(2, "how many of the newest are kept")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    algorithm: Literal["grpo", "sft"] = setting("grpo", "how the policy learns")
+    seed: int = setting(0, "seed of everything that is drawn")
+    steps: int = setting(100, "steps: one rollout and its updates (grpo), or one update (sft)")
+    games: tuple[str, ...] = setting(("wordle", "taboo", "guesswhat"), "games to train on, in turn")
+    players: tuple[str, ...] = setting(
+        ("taboo.describer=scripted", "guesswhat.answerer=scripted"),
+        "who plays a seat, as game.seat=player[:strength]; every seat not named is the learner's",
+    )
+    form: Literal["full", "short"] = setting("full", "our own prompts, long or short")
+    tensorboard: bool = setting(True, "write TensorBoard event files too")
+    model: Model = section(Model, "the policy")
+    rollout: Rollout = section(Rollout, "playing and sampling")
+    grpo: Grpo = section(Grpo, "learning by playing")
+    sft: Sft = section(Sft, "learning by imitation")
+    optim: Optim = section(Optim, "the optimizer")
+    batch: Batching = section(Batching, "rows of an update")
+    mesh: Mesh = section(Mesh, "devices")
+    eval: Evaluation = section(Evaluation, "held-out episodes")
+    checkpoints: Checkpoints = section(Checkpoints, "saving")
+
+
+def folder() -> Path:
+    """The folder of the configs that come with the package."""
+    return Path(str(importlib.resources.files("playpen_jax.configs")))
+
+
+def find(name: str) -> Path:
+    """The file of a config: a path, or a bare name in `configs/`."""
+    if Path(name).is_file():
+        return Path(name)
+    file = name if name.endswith(".py") else name + ".py"
+    if (folder() / file).is_file():
+        return folder() / file
+    known = sorted(path.name for path in folder().glob("*.py") if not path.name.startswith("_"))
+    raise ConfigError(f"unknown config {name!r}" + _near(file, known))
+
+
+def load(name: str, overrides: dict[str, str] | None = None) -> Config:
+    """The config of a file, with `overrides` (dotted key -> text) applied."""
+    path = find(name)
+    try:
+        scope = runpy.run_path(str(path))
+    except Exception as error:  # the file is the user's own program: whatever it raises is its fault, said in one line
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+    if not callable(scope.get("config")):
+        raise ConfigError(f"{path}: a config file defines `def config() -> Config`")
+    config = scope["config"]()
+    if not isinstance(config, Config):
+        raise ConfigError(f"{path}: config() returned {type(config).__name__}, not Config")
+    for key, text in (overrides or {}).items():
+        config = override(config, key, text)
+    return config
+
+
+def override(config: Any, key: str, text: str) -> Any:
+    """A copy of `config` in which the setting at the dotted `key` is the value written in `text`."""
+    return _set(config, key.split("."), text, key)
+
+
+def _set(node: Any, parts: list[str], text: str, key: str) -> Any:
+    hints = typing.get_type_hints(type(node))
+    if parts[0] not in hints:
+        raise ConfigError(f"unknown setting '{key}'" + _near(parts[0], sorted(hints)))
+    inner = getattr(node, parts[0])
+    if dataclasses.is_dataclass(inner):
+        if len(parts) == 1:
+            raise ConfigError(f"'{key}' is a section: name one of {', '.join(f.name for f in dataclasses.fields(inner))}")
+        return dataclasses.replace(node, **{parts[0]: _set(inner, parts[1:], text, key)})
+    if len(parts) > 1:
+        raise ConfigError(f"unknown setting '{key}': '{parts[0]}' has no settings of its own")
+    return dataclasses.replace(node, **{parts[0]: read(text, hints[parts[0]], key)})
+
+
+def read(text: str, kind: Any, key: str) -> Any:
+    """The value written in `text`, of the type `kind`."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() == "none" and type(None) in inner:
+            return None
+        return read(text, next(k for k in inner if k is not type(None)), key)
+    if origin is Literal:
+        if text not in inner:
+            raise ConfigError(f"'{key}' is one of {', '.join(inner)}, not {text!r}")
+        return text
+    if origin is tuple:
+        return tuple(read(part, inner[0], key) for part in _parts(text))
+    if kind is bool and text.lower() in ("true", "false", "1", "0"):
+        return text.lower() in ("true", "1")
+    if kind is str:
+        return text
+    try:
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        pass  # said below, in our words
+    raise ConfigError(f"'{key}' wants {kind.__name__}, not {text!r}")
+
+
+def _parts(text: str) -> list[str]:
+    """The members of a tuple written as a,b,c or as a Python literal."""
+    if text[:1] in ("(", "["):
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text.strip("([])").split(",")
+        return [str(part) for part in (value if isinstance(value, (tuple, list)) else [value])]
+    return [part for part in text.split(",") if part]
+
+
+def _near(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f": did you mean '{close[0]}'?" if close else f": one of {', '.join(known)}"
+
+
+def from_json(data: dict, kind: type = Config) -> Any:
+    """The config written by `dataclasses.asdict`; settings that no longer exist are an error."""
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in data.items():
+        if key not in hints:
+            raise ConfigError(f"config.json: unknown setting '{key}'" + _near(key, sorted(hints)))
+        if dataclasses.is_dataclass(hints[key]):
+            value = from_json(value, hints[key])
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def describe(node: Any, prefix: str = "") -> list[str]:
+    """One line a setting: name, value, meaning."""
+    lines = []
+    for field in dataclasses.fields(node):
+        value, name = getattr(node, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            lines += describe(value, name + ".")
+        else:
+            lines.append(f"  --config.{name}={_show(value)}".ljust(50) + " " + field.metadata["doc"])
+    return lines
+
+
+def _show(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def split_argv(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Take `--config.KEY=VALUE` (or `--config.KEY VALUE`) out of the arguments."""
+    rest, overrides = [], {}
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("--config."):
+            rest.append(word)
+            continue
+        key, equals, text = word.removeprefix("--config.").partition("=")
+        if not equals:
+            text = next(words, "")
+            if not text:
+                raise ConfigError(f"'{key}' is given without a value")
+        overrides[key] = text
+    return rest, overrides

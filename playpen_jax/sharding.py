@@ -1,0 +1,62 @@
+"""The mesh of devices and the one table that lays logical axes on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from playpen_jax import config as configs
+
+# logical axis -> mesh axis; axes that are not named here are never split
+RULES: dict[str, str | tuple[str, ...]] = {
+    "batch": ("data", "fsdp"),
+    "embed": "fsdp",
+    "heads": "tensor",
+    "kv_heads": "tensor",
+    "mlp": "tensor",
+    "vocab": "tensor",
+}
+
+
+def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
+    """A mesh of the axes data, fsdp, tensor over all devices; raises `ConfigError` if they do not divide."""
+    devices = jax.devices() if devices is None else devices
+    inner = settings.fsdp * settings.tensor
+    data = len(devices) // inner if settings.data == -1 else settings.data
+    if data * inner != len(devices):
+        shape = f"data={settings.data} x fsdp={settings.fsdp} x tensor={settings.tensor}"
+        raise configs.ConfigError(f"a mesh of {shape} does not fit {len(devices)} devices")
+    grid = np.asarray(devices).reshape(data, settings.fsdp, settings.tensor)
+    return Mesh(grid, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+
+
+def spec(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """The partition of an array with these logical axes; an axis that does not divide stays whole."""
+
+    def place(axis: str | None, size: int):
+        names = RULES.get(axis) if axis else None
+        if names is None:
+            return None
+        parts = int(np.prod([mesh.shape[name] for name in ((names,) if isinstance(names, str) else names)]))
+        return names if parts > 1 and size % parts == 0 else None
+
+    return PartitionSpec(*(place(axis, size) for axis, size in zip(axes, shape, strict=True)))
+
+
+def shardings(axes: Any, abstract: Any, mesh: Mesh) -> Any:
+    """A tree of `NamedSharding` for a tree of arrays and the same tree of logical axes."""
+    flat, tree = jax.tree.flatten(abstract)
+    names = tree.flatten_up_to(axes)
+    return tree.unflatten([NamedSharding(mesh, spec(tuple(a), x.shape, mesh)) for a, x in zip(names, flat, strict=True)])
+
+
+def rows(mesh: Mesh) -> NamedSharding:
+    """Arrays whose first axis is the batch."""
+    return NamedSharding(mesh, PartitionSpec(RULES["batch"]))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
