@@ -1,0 +1,140 @@
+"""Metrics on disk: one JSON object a step in `metrics.jsonl`, the same numbers for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from playpen_jax.types import Episode
+
+
+class Writer:
+    """Writes `metrics.jsonl` and `tensorboard/` in `directory`; a context manager.
+
+    `resume` is the last step whose line is kept; None begins anew. A step is written before its checkpoint is saved: then a
+    run killed at any moment and resumed from its checkpoint has every step exactly once in the file.
+    """
+
+    def __init__(self, directory: str | Path, resume: int | None = None, tensorboard: bool = True):
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "metrics.jsonl"
+        rows = read(path) if resume is not None and path.exists() else []
+        kept = [row for row in rows if row["step"] <= resume]
+        replace(path, "".join(json_text(row) + "\n" for row in kept))
+        self._last = kept[-1]["step"] if kept else -1
+        self._file = open(path, "a", encoding="utf-8")
+        self._board = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            first = 0 if resume is None else resume + 1  # what older event files hold from here on is hidden
+            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=first)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add the line of one step; steps must grow."""
+        if step <= self._last:
+            raise ValueError(f"step {step} comes after step {self._last}")
+        if "step" in metrics:
+            raise ValueError("a metric cannot be called 'step'")
+        values = {name: float(value) for name, value in metrics.items()}
+        self._file.write(json_text({"step": int(step), **values}) + "\n")
+        self._file.flush()
+        self._last = int(step)
+        if self._board is not None:
+            for name, value in values.items():
+                if math.isfinite(value):
+                    self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def read(path: str | Path) -> list[dict]:
+    """The objects of a file of JSON lines; a last line that a kill cut is left out, any other broken line is a `ValueError`."""
+    lines = Path(path).read_bytes().split(b"\n")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:  # half a line, or half a character of it
+            if number < len(lines):
+                raise ValueError(f"{path}: line {number}: {error}") from None
+    return rows
+
+
+def replace(path: str | Path, text: str) -> None:
+    """Write a file so that a kill leaves either the old one or the new one."""
+    path = Path(path)
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """JSON that every reader accepts: NaN and infinities become null, numpy numbers plain ones."""
+    return json.dumps(_plain(value), allow_nan=False, **options)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def episode_metrics(episodes: Iterable[Episode]) -> dict[str, float]:
+    """What a batch of episodes says about the games, as means over its episodes.
+
+    games/{game}/score (0..100, aborted 0), success, aborted (0..1), turns (replies); where a game came at several levels also
+    games/{game}/level/{level}/score; games/{game}/aborted_by/{seat} (0..1) for each seat that ended one. stops/{stop} is the
+    share of episodes, reply_stops/{stop} the share of sampled replies, that stopped so.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
+    levels: dict[str, set[str]] = defaultdict(set)
+    blamed: dict[str, list[str | None]] = defaultdict(list)
+    episodes = list(episodes)
+    for episode in episodes:
+        levels[episode.game].add(episode.level)
+        blamed[episode.game].append(None if episode.played else episode.outcome.seat)
+    for episode in episodes:
+        at = f"games/{episode.game}"
+        found[f"{at}/score"].append(episode.score)
+        found[f"{at}/success"].append(episode.outcome.status == "success")
+        found[f"{at}/aborted"].append(not episode.played)
+        found[f"{at}/turns"].append(len(episode.turns))
+        if len(levels[episode.game]) > 1:
+            found[f"{at}/level/{episode.level}/score"].append(episode.score)
+        for stop in ("end", "turns", "context"):
+            found[f"stops/{stop}"].append(episode.stop == stop)
+        for turn in episode.turns:
+            if turn.stop != "text":
+                found["reply_stops/stop"].append(turn.stop == "stop")
+                found["reply_stops/length"].append(turn.stop == "length")
+    for game, seats in blamed.items():
+        for seat in sorted({seat for seat in seats if seat}):
+            found[f"games/{game}/aborted_by/{seat}"] = [seat == other for other in seats]
+    return {name: float(np.mean(values)) for name, values in found.items()}
