@@ -11,12 +11,10 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Generator, Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 SPLITS = ("train", "validation", "test")
 FORMS = ("full", "short")
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class InstanceError(ValueError):
@@ -49,7 +47,7 @@ class Outcome:
     requests: int
     parsed: int
     violated: int
-    metrics: Mapping[str, Any] = _EMPTY
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     reason: str = ""
     seat: str | None = None
     progress: tuple[float, ...] = ()
