@@ -1,0 +1,71 @@
+"""Token rows to packed batches: several dialogues in a row of fixed length, told apart by segment ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from playpen_jax.types import Batch, TokenRow
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighted:
+    """A token row with the advantage that its learner tokens share."""
+
+    row: TokenRow
+    advantage: float = 1.0
+
+
+def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Bins of at most `room`, longest first, each into the fullest bin that still takes it; the order is deterministic."""
+    bins: list[list[int]] = []
+    left: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        fits = [(left[b], b) for b in range(len(bins)) if left[b] >= lengths[i]]
+        if fits:
+            _, b = min(fits)
+        else:
+            b = len(bins)
+            bins.append([])
+            left.append(room)
+        bins[b].append(i)
+        left[b] -= lengths[i]
+    return bins
+
+
+def pack(rows: Sequence[Weighted], length: int, multiple: int = 1) -> tuple[Batch, int]:
+    """A batch [B, length] with B a multiple of `multiple`, and the number of rows left out because they are too long."""
+    fitting = [w for w in rows if len(w.row.ids) <= length]
+    bins = best_fit([len(w.row.ids) for w in fitting], length)
+    count = -(-max(len(bins), 1) // multiple) * multiple
+    ints = {name: np.zeros((count, length), np.int32) for name in ("tokens", "positions", "segment_ids")}
+    floats = {name: np.zeros((count, length), np.float32) for name in ("mask", "advantages", "logps")}
+    for b, members in enumerate(bins):
+        at = 0
+        for segment, i in enumerate(members, 1):
+            row, n = fitting[i].row, len(fitting[i].row.ids)
+            here = slice(at, at + n)
+            ints["tokens"][b, here] = row.ids
+            ints["positions"][b, here] = np.arange(n)
+            ints["segment_ids"][b, here] = segment
+            floats["mask"][b, here] = row.mask
+            floats["advantages"][b, here] = row.mask * fitting[i].advantage
+            floats["logps"][b, here] = row.logps
+            at += n
+    return Batch(**ints, **floats), len(rows) - len(fitting)
+
+
+def micro_batches(batch: Batch, size: int) -> tuple[Batch, int]:
+    """Fold [B, T] into [A, size, T] with A a power of two (few shapes to compile); returns it and how many are not empty."""
+    count, length = batch.tokens.shape
+    used = -(-count // size)
+    slots = 1 << (used - 1).bit_length()
+
+    def fold(x: np.ndarray) -> np.ndarray:
+        out = np.zeros((slots * size, length), x.dtype)
+        out[:count] = x
+        return out.reshape(slots, size, length)
+
+    return Batch(**{f.name: fold(getattr(batch, f.name)) for f in dataclasses.fields(Batch)}), used

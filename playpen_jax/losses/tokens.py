@@ -1,0 +1,46 @@
+"""Log-probabilities of given tokens, in chunks: no [B, T, V] array of logits is ever whole in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from playpen_jax import model
+from playpen_jax.types import Batch
+
+CHUNK = 128  # places of a row whose logits are in memory at once
+
+
+def token_logps(
+    c: model.ModelConfig, params: Any, batch: Batch, temperature: float = 1.0
+) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
+    """Log-probability of each token given those before it, and the entropy of its distribution, at `temperature`.
+
+    Both describe the token at its own place; the first place of a row is 0.
+    """
+    x = model.hidden(c, params, batch.tokens, batch.positions, batch.segment_ids)
+    targets = jnp.pad(batch.tokens[:, 1:], ((0, 0), (0, 1)))
+    width = min(CHUNK, x.shape[1])
+    short = -x.shape[1] % width
+    x, targets = jnp.pad(x, ((0, 0), (0, short), (0, 0))), jnp.pad(targets, ((0, 0), (0, short)))
+
+    @jax.checkpoint
+    def one(part):
+        x, targets = part
+        logps = jax.nn.log_softmax(model.logits(c, params, x) / temperature)
+        chosen = jnp.take_along_axis(logps, targets[..., None], -1)[..., 0]
+        return chosen, -jax.lax.stop_gradient((jnp.exp(logps) * logps).sum(-1))
+
+    def cut(array):
+        return jnp.moveaxis(array.reshape(array.shape[0], -1, width, *array.shape[2:]), 1, 0)
+
+    chosen, entropy = jax.lax.map(one, (cut(x), cut(targets)))
+
+    def join(parts):  # back to [B, T], one place to the right
+        whole = jnp.moveaxis(parts, 0, 1).reshape(x.shape[0], -1)[:, : batch.tokens.shape[1] - 1]
+        return jnp.pad(whole, ((0, 0), (1, 0)))
+
+    return join(chosen), join(entropy)

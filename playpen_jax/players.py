@@ -1,0 +1,58 @@
+"""Who answers a seat: a policy on the device, a scripted player, or a person."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+
+from games.core import Game, Play, Player
+
+LEARNER = "learner"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scripted:
+    """One of the game's own players; its replies depend on (seed, what its seat saw) alone."""
+
+    player: Player
+    strength: float = 1.0
+
+    def reply(self, play: Play, seed: str) -> str:
+        return self.player(play.view(play.ask.seat, seed, self.strength))
+
+
+def scripted(game: Game, seat: str, spec: str) -> Scripted:
+    """The player written as `name[:strength]`; raises `ValueError` for a name the game does not have."""
+    name, _, strength = spec.partition(":")
+    known = game.players[seat]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}, or a policy"
+        raise ValueError(f"{game.name}.{seat} has no player {name!r}: {hint}")
+    try:
+        return Scripted(known[name], float(strength or 1.0))
+    except ValueError:
+        raise ValueError(f"{game.name}.{seat}={spec}: the strength is a number from 0 to 1") from None
+
+
+def seating(game: Game, specs: Mapping[str, str], default: str = LEARNER) -> dict[str, str]:
+    """Seat -> player spec for every seat: those named in `specs`, chance by its own draws, the rest by `default`."""
+    unknown = set(specs) - {*game.seats, *game.chance}
+    if unknown:
+        raise ValueError(f"{game.name} has no seat {sorted(unknown)[0]!r}: one of {', '.join(game.seats)}")
+    chance = {seat: "scripted" for seat in game.chance}
+    return {seat: default for seat in game.seats} | chance | dict(specs)
+
+
+def parse(specs: tuple[str, ...], games: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """`game.seat=player` entries of a config as game -> seat -> player."""
+    found: dict[str, dict[str, str]] = {game: {} for game in games}
+    for spec in specs:
+        place, equals, player = spec.partition("=")
+        game, dot, seat = place.rpartition(".")
+        if not equals or not dot or not player:
+            raise ValueError(f"players: {spec!r} is not of the form game.seat=player")
+        if game in found:
+            found[game][seat] = player
+    return found

@@ -1,0 +1,188 @@
+"""Play many episodes at once: engines on the host, policies on the device, free rows refilled at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from games.core import Game, Outcome, Play
+from playpen_jax.chat import Chat
+from playpen_jax.players import Scripted, scripted
+from playpen_jax.sampler.sampler import Reply, Sampler
+from playpen_jax.types import Episode, TokenRow, Turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One episode to play: `seats` maps every seat to a policy's name or a scripted player; `seed` names its randomness."""
+
+    game: Game
+    instance: Mapping
+    seats: Mapping[str, str]
+    sample: int = 0
+    seed: str = "0"
+    form: str = "full"
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    max_tokens: int
+    max_turns: int
+
+
+class _Dialogue:
+    """What one policy seat has seen and said, as tokens; it holds a row of its sampler's cache."""
+
+    def __init__(self, row: int):
+        self.row = row
+        self.ids: list[int] = []
+        self.mask: list[bool] = []
+        self.logps: list[float] = []
+        self.sampled_logps: list[float] = []
+        self.closed = True
+
+    def add(self, ids: list[int], mask: bool, logps: list[float] | None = None, sampled: list[float] | None = None) -> None:
+        self.ids += ids
+        self.mask += [mask] * len(ids)
+        self.logps += logps or [0.0] * len(ids)
+        self.sampled_logps += sampled or [0.0] * len(ids)
+
+    def row_of_tokens(self) -> TokenRow | None:
+        """None if the policy said nothing here."""
+        if not any(self.mask):
+            return None
+        last = len(self.mask) - self.mask[::-1].index(True)  # what came after its last word taught it nothing
+        arrays = (self.ids, self.mask, self.logps, self.sampled_logps)
+        return TokenRow(*(np.asarray(x[:last], t) for x, t in zip(arrays, (np.int32, bool, np.float32, np.float32))))
+
+
+class _Live:
+    """An episode that is being played."""
+
+    def __init__(self, number: int, job: Job):
+        self.number, self.job = number, job
+        self.play: Play = job.game.start(job.instance, form=job.form)
+        self.turns: list[Turn] = []
+        self.dialogues: dict[str, _Dialogue] = {}
+        self.scripted: dict[str, Scripted] = {}
+        self.stop: str | None = None
+        self.began = time.perf_counter()
+
+    def answer(self, seat: str, player: str, text: str, stop: str = "text") -> None:
+        self.turns.append(Turn(seat, player, self.play.ask.text, text, stop))
+        self.play.reply(text)
+
+    def cut(self, limit: str, why: str) -> None:
+        """Stop by one of our limits; the rules never saw an end."""
+        self.stop = limit
+        n = len(self.turns)
+        seat = self.play.ask.seat if self.play.ask else None
+        self.cut_outcome = Outcome("aborted", math.nan, n, n, 0, reason=why, seat=seat)
+
+    def episode(self) -> Episode:
+        outcome = self.play.outcome if self.stop is None else self.cut_outcome
+        rows = {seat: d.row_of_tokens() for seat, d in self.dialogues.items()}
+        return Episode(
+            self.job.game.name,
+            self.job.instance,
+            self.job.sample,
+            tuple(self.turns),
+            outcome,
+            self.stop or "end",
+            {seat: row for seat, row in rows.items() if row is not None},
+            time.perf_counter() - self.began,
+        )
+
+
+class Rollout:
+    """Plays jobs with the given policies (name -> sampler); the same jobs give the same episodes in any order and company."""
+
+    def __init__(self, samplers: Mapping[str, Sampler], chat: Chat, limits: Limits):
+        self.samplers, self.chat, self.limits = dict(samplers), chat, limits
+
+    def play(self, jobs: Iterable[Job], done: Callable[[Episode], None] = lambda episode: None) -> list[Episode]:
+        """All episodes, in the order of the jobs; `done` hears of each as it ends."""
+        waiting: Iterator[tuple[int, Job]] = enumerate(jobs)
+        following = next(waiting, None)
+        speaking: dict[tuple[str, int], tuple[_Live, str]] = {}  # (policy, row) -> who speaks there
+        episodes: dict[int, Episode] = {}
+
+        def advance(live: _Live) -> None:
+            """Let scripted seats answer until a policy is asked or the episode ends."""
+            while live.stop is None and live.play.ask is not None:
+                seat = live.play.ask.seat
+                if len(live.turns) >= self.limits.max_turns:
+                    live.cut("turns", f"more than {self.limits.max_turns} turns")
+                elif live.job.seats[seat] in self.samplers:
+                    if self._ask(live, seat, speaking):
+                        return
+                else:
+                    self._scripted(live, seat)
+            for seat, dialogue in live.dialogues.items():
+                self.samplers[live.job.seats[seat]].drop(dialogue.row)
+            episodes[live.number] = live.episode()
+            done(episodes[live.number])
+
+        while following is not None or speaking:
+            while following is not None and self._room(following[1]):
+                live = _Live(*following)
+                self._seat(live)
+                following = next(waiting, None)
+                advance(live)
+            for name, sampler in self.samplers.items():
+                for reply in sampler.run() if sampler.busy else ():
+                    live, seat = speaking.pop((name, reply.row))
+                    self._hear(live, seat, name, reply)
+                    advance(live)
+        return [episodes[i] for i in range(len(episodes))]
+
+    def _room(self, job: Job) -> bool:
+        wanted = [spec for spec in job.seats.values() if spec in self.samplers]
+        if any(self.samplers[name].rows < wanted.count(name) for name in set(wanted)):
+            raise ValueError(f"{job.game.name} seats {len(wanted)} policies, more than there are rows")
+        return all(self.samplers[name].free >= wanted.count(name) for name in set(wanted))
+
+    def _seat(self, live: _Live) -> None:
+        """Rows are taken when the episode starts, so that it can always be played to its end."""
+        for seat, spec in live.job.seats.items():
+            if spec in self.samplers:
+                live.dialogues[seat] = _Dialogue(self.samplers[spec].take())
+            else:
+                live.scripted[seat] = scripted(live.job.game, seat, spec)
+
+    def _scripted(self, live: _Live, seat: str) -> None:
+        text = live.scripted[seat].reply(live.play, live.job.seed)
+        live.answer(seat, live.job.seats[seat], text)
+
+    def _ask(self, live: _Live, seat: str, speaking: dict) -> bool:
+        """Hand the pending message to the seat's policy; False if the dialogue has no room for it and a reply."""
+        name, dialogue, text = live.job.seats[seat], live.dialogues[seat], live.play.ask.text
+        sampler = self.samplers[name]
+        new = self.chat.bridge(text, dialogue.closed) if dialogue.ids else self.chat.opening(text)
+        room = sampler.context - len(dialogue.ids) - len(new)
+        if room < 1:
+            live.cut("context", f"more than {sampler.context} tokens")
+            return False
+        dialogue.add(new, False)
+        turn = sum(1 for past in live.turns if past.seat == seat)
+        key = token_key(live.job.seed, live.job.sample, seat, turn)
+        sampler.feed(dialogue.row, new, key, min(self.limits.max_tokens, room))
+        speaking[name, dialogue.row] = live, seat
+        return True
+
+    def _hear(self, live: _Live, seat: str, name: str, reply: Reply) -> None:
+        dialogue = live.dialogues[seat]
+        dialogue.add(reply.ids, True, reply.logps, reply.sampled_logps)
+        dialogue.closed = reply.stop == "stop"
+        live.answer(seat, name, self.chat.text(reply.ids), reply.stop)
+
+
+def token_key(seed: str, sample: int, seat: str, turn: int) -> tuple[int, int]:
+    """The key of one reply's draws: it depends on what is said where, never on the row or the company."""
+    digest = hashlib.blake2b(f"{seed}/{sample}/{seat}/{turn}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")

@@ -1,0 +1,98 @@
+"""The one update step: per-token losses of any kind, summed over micro-batches and devices, one optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from playpen_jax import model, optim, sharding
+from playpen_jax.losses import tokens
+from playpen_jax.types import Batch, TrainState
+
+Loss = Callable[[Batch, Any, Any], tuple[Float[Array, "B T"], dict[str, Float[Array, "B T"]]]]
+
+
+def gradients(
+    c: model.ModelConfig, loss: Loss, params: Any, ref_params: Any, batch: Batch, used: Any, temperature: float = 1.0
+) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """Gradient and metrics of the mean loss over all learner tokens of the `used` first micro-batches of [A, B, T].
+
+    Metrics are means over the learner tokens, those whose name ends in /max their largest value.
+    """
+    total = jnp.maximum(batch.mask.sum(), 1.0)
+
+    def one(params, micro: Batch):
+        logps, entropy = tokens.token_logps(c, params, micro, temperature)
+        ref = None if ref_params is None else tokens.token_logps(c, ref_params, micro, temperature)[0]
+        per_token, found = loss(micro, logps, None if ref is None else jax.lax.stop_gradient(ref))
+        mean = (per_token * micro.mask).sum() / total
+        metrics = {
+            name: (x * micro.mask).max() if name.endswith("/max") else (x * micro.mask).sum() / total
+            for name, x in (found | {"entropy": entropy}).items()
+        }
+        return mean, metrics | {"loss": mean}
+
+    def add(i, carry):
+        grads, metrics = carry
+        micro = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)
+        (_, new), grad = jax.value_and_grad(one, has_aux=True)(params, micro)
+        joined = {k: jnp.maximum(metrics[k], new[k]) if k.endswith("/max") else metrics[k] + new[k] for k in metrics}
+        return jax.tree.map(jnp.add, grads, grad), joined
+
+    first = jax.tree.map(lambda x: x[0], batch)
+    shapes = jax.eval_shape(one, params, first)[1]
+    start = jax.tree.map(jnp.zeros_like, params), {k: jnp.zeros(x.shape, x.dtype) for k, x in shapes.items()}
+    return jax.lax.fori_loop(0, used, add, start)
+
+
+def make(
+    c: model.ModelConfig,
+    loss: Loss,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    state_shardings: TrainState,
+    temperature: float = 1.0,
+) -> Callable[[TrainState, Any, Batch, int], tuple[TrainState, dict[str, Array]]]:
+    """The compiled update `(state, ref_params, batch [A, B, T], used) -> (state, metrics)`; the state is donated."""
+    everywhere = sharding.replicated(mesh)
+    rows = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
+
+    def update(state: TrainState, ref_params: Any, batch: Batch, used: Any):
+        batch = jax.lax.with_sharding_constraint(batch, rows)
+        grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature)
+        changes, opt_state = tx.update(grads, state.opt_state, state.params)
+        metrics["grad_norm"] = optax.global_norm(grads)
+        metrics["update_norm"] = optax.global_norm(changes)
+        return TrainState(optax.apply_updates(state.params, changes), opt_state, state.step + 1), metrics
+
+    return jax.jit(update, donate_argnums=0, out_shardings=(state_shardings, everywhere))
+
+
+def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """Where weights, optimizer state and step lie on the mesh."""
+    abstract = model.abstract(c)
+    params = sharding.shardings(model.logical_axes(c), abstract, mesh)
+    return TrainState(params, optim.state_shardings(tx, abstract, params, mesh), sharding.replicated(mesh))
+
+
+def fresh_state(tx: optax.GradientTransformation, params: Any, at: TrainState) -> TrainState:
+    """The state before the first update; the optimizer's part is created where it will lie."""
+    params = jax.device_put(params, at.params)
+    opt_state = jax.jit(tx.init, out_shardings=at.opt_state)(params)
+    return TrainState(params, opt_state, jax.device_put(jnp.zeros((), jnp.int32), at.step))
+
+
+def moved(before: Any, after: Any) -> dict[str, float]:
+    """How far each block of weights moved, relative to its size: 0 everywhere means that nothing was trained."""
+
+    def change(a, b):
+        return jnp.linalg.norm((b - a).ravel()) / jnp.maximum(jnp.linalg.norm(a.ravel()), 1e-12)
+
+    changes = jax.tree_util.tree_leaves_with_path(jax.tree.map(change, before, after))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): float(x) for path, x in changes}
