@@ -20,6 +20,16 @@ TABLE: dict[str, str] = {
     "wordle_withcritic": "games.wordle:WITHCRITIC",
     "taboo": "games.taboo:TABOO",
     "guesswhat": "games.guesswhat:GUESSWHAT",
+    "adventuregame": "games.adventuregame:ADVENTUREGAME",
+    "textmapworld": "games.textmapworld:TEXTMAPWORLD",
+    "textmapworld_graphreasoning": "games.textmapworld:GRAPHREASONING",
+    "textmapworld_specificroom": "games.textmapworld:SPECIFICROOM",
+    "matchit_ascii": "games.matchit_ascii:MATCHIT_ASCII",
+    "privateshared": "games.privateshared:PRIVATESHARED",
+    "codenames": "games.codenames:CODENAMES",
+    "referencegame": "games.referencegame:REFERENCEGAME",
+    "imagegame": "games.imagegame:IMAGEGAME",
+    "dond": "games.dond:DOND",
 }
 _REGISTERED: dict[str, Game] = {}
 
