@@ -33,9 +33,14 @@ def _resource(name: str) -> str:
 
 def generate(rng: random.Random, level: str, split: str) -> dict:
     """A fresh instance in the official schema; its target lies in the split."""
-    band = LEVELS[level]
-    word = rng.choice(pool([word for word, (its_band, _) in targets().items() if its_band == band], split))
-    return {"target_word": word, "target_word_clue": targets()[word][1], "target_word_difficulty": f"{band}_frequency"}
+    word = rng.choice(_pool(LEVELS[level], split))
+    band, clue = targets()[word]
+    return {"target_word": word, "target_word_clue": clue, "target_word_difficulty": f"{band}_frequency"}
+
+
+@functools.cache
+def _pool(band: str, split: str) -> list[str]:
+    return pool([word for word, (its_band, _) in targets().items() if its_band == band], split)
 
 
 def parse(reply: str, explanation_tag: str, tag: str) -> tuple[str, str] | None:
