@@ -1,0 +1,305 @@
+"""The report of a run as one self-contained page: scores before and after, learning curves, failures, sample episodes.
+
+Reads what training leaves in its folder: config.json, command.txt, metrics.jsonl, evaluations/, episodes/. What is missing is
+left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from playpen_jax import metrics, scores, style
+from playpen_jax.curves import curves
+from playpen_jax.scores import Table
+from playpen_jax.transcript import badge, clean, episode_html
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run's folder holds; `before` and `after` are the episodes of the first and the last evaluation."""
+
+    name: str
+    command: str
+    config: Mapping[str, Any]
+    rows: list[dict]
+    evaluations: list[tuple[int, Table]]
+    before: list[dict]
+    after: list[dict]
+    transcripts: list[dict]
+    newest: int
+
+
+def write(workdir: str | Path) -> Path:
+    """Write `report.html` in the folder of a run; returns its path."""
+    run = gather(Path(workdir))
+    path = Path(workdir) / "report.html"
+    metrics.replace(path, page(run))
+    return path
+
+
+def gather(workdir: Path) -> Run:
+    """Read a run's folder."""
+    read = (scores.read_evaluation(path) for path in workdir.glob("evaluations/step_*.json"))
+    evaluations = sorted(((step, made) for step, made in read if made["all"]["episodes"]), key=lambda e: e[0])
+    ends = sorted({step for step, _ in evaluations[:1] + evaluations[-1:]})
+    played = [_lines(workdir / "evaluations" / f"step_{step:06d}.episodes.jsonl") for step in ends]
+    newest = max(workdir.glob("episodes/step_*.jsonl"), default=None)
+    config, command = workdir / "config.json", workdir / "command.txt"
+    return Run(
+        name=workdir.resolve().name,
+        command=command.read_text(encoding="utf-8", errors="replace").strip() if command.exists() else "",
+        config=json.loads(config.read_text(encoding="utf-8")) if config.exists() else {},
+        rows=_lines(workdir / "metrics.jsonl"),
+        evaluations=evaluations,
+        before=played[0] if len(played) == 2 else [],
+        after=played[-1] if played else [],
+        transcripts=_lines(newest) if newest else [],
+        newest=int(re.sub(r"\D", "", newest.stem) or 0) if newest else 0,
+    )
+
+
+def _lines(path: Path) -> list[dict]:
+    return metrics.read(path) if path.exists() else []
+
+
+def page(run: Run) -> str:
+    """The whole page."""
+    sections = {
+        "Held-out scores": held_out(run),
+        "Learning curves": curves(run.rows, run.evaluations),
+        "What went wrong": failures(run),
+        "The same instance, before and after": pairs(run),
+        "Newest training episodes": newest(run),
+    }
+    there = [(f"part{i}", title, body) for i, (title, body) in enumerate(sections.items()) if body]
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in there)
+    body = "".join(f'<section id="{anchor}"><h2>{title}</h2>{text}</section>' for anchor, title, text in there)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>{clean(run.name, 100)}</title>\n"
+        f"<style>{style.PALETTE}{style.CHART}{style.BUBBLES}{style.PAGE}</style>\n</head>\n<body>\n<main>\n"
+        f"{head(run)}<nav>{links}</nav>{tiles(run)}{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def head(run: Run) -> str:
+    """Name, what was trained for how long, command, and the settings, folded."""
+    config = run.config
+    facts = [clean(config.get("algorithm", ""), 40), clean(", ".join(map(str, config.get("games", ()))), 400)]
+    if run.rows:
+        facts.append(f"{run.rows[-1]['step']:,} steps")
+    seconds = sum(row.get("time/step") or 0.0 for row in run.rows)
+    if seconds:
+        facts.append(duration(seconds))
+    parts = [f'<h1>{clean(run.name, 100)}</h1><p class="soft lead">{" · ".join(filter(None, facts))}</p>']
+    if run.command:
+        words = " ".join(f"<span>{clean(word, 400)}</span>" for word in run.command.split()[:200])
+        parts.append(f"<pre>{words}</pre>")
+    if config:
+        lines = "".join(f"<div><span class='soft'>{clean(k, 100)}</span> {clean(v, 300)}</div>" for k, v in flat(config))
+        parts.append(f'<details><summary>Settings</summary><div class="settings"><code>{lines}</code></div></details>')
+    return "".join(parts)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """(dotted key, JSON value) of every setting."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
+
+
+def duration(seconds: float) -> str:
+    """1 h 05 min, 12 min, 40 s."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60}\u00a0h\u00a0{minutes % 60:02d}\u00a0min"
+    return f"{minutes}\u00a0min" if minutes >= 2 else f"{seconds:.0f}\u00a0s"
+
+
+def tiles(run: Run) -> str:
+    """The four numbers over all games, large; beneath each where it started."""
+    if not run.evaluations:
+        return ""
+    (first, old), (last, new) = run.evaluations[0], run.evaluations[-1]
+    shown = [
+        ("clemscore", "clemscore", 1, ""),
+        ("mean score", "score", 1, ""),
+        ("% played", "played", 1, ""),
+        ("success", "success", 100, "\u00a0%"),
+    ]
+    parts = []
+    for label, key, scale, unit in shown:
+        before, after = (scale * each["all"].get(key, math.nan) for each in (old, new))
+        start = f"from {value(before)}{unit} at step {first}" if last > first else f"at step {last}"
+        label, start = (f'<span class="soft">{text}</span>' for text in (label, start))
+        parts.append(f'<div class="card tile">{label}<b>{value(after)}{unit}</b>{start}</div>')
+    return f'<div class="tiles">{"".join(parts)}</div>'
+
+
+def value(x: float, digits: int = 1) -> str:
+    return "–" if math.isnan(x) else f"{x:.{digits}f}"
+
+
+def held_out(run: Run) -> str:
+    """One row a game: score before and after, and the difference with its standard error."""
+    if not run.evaluations:
+        return ""
+    (first, old), (last, new) = run.evaluations[0], run.evaluations[-1]
+    two = last > first
+    paired = paired_differences(run) if two else {}
+    header = ["game", *([f"step {first}", "0 – 100", f"step {last}", "difference"] if two else ["score"])]
+    header += ["% played", "quality", "success", "replies", "episodes"]
+    rows = []
+    for game in [*(g for g in new if g != "all"), "all"]:
+        a, b = old.get(game) if two else None, new[game]
+        cells = [f"{value(b['score'])} <span class='soft'>± {value(b['stderr'])}</span>"]
+        if two:
+            cells = [value(a["score"]) if a else "–", dumbbell(a, b) if a else "", *cells, difference(a, b, paired.get(game))]
+        cells += [change(a, b, "played"), change(a, b, "quality"), change(a, b, "success", 100)]
+        cells = ["all games" if game == "all" else clean(game, 60), *cells, value(b["turns"]), f"{int(b['episodes']):,}"]
+        rows.append(f'<tr class="{"all" if game == "all" else ""}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    how = "Differences are paired by instance. " if paired else ""
+    note = f"Score: mean official score, 0 to 100, an aborted episode counts 0. {how}± is one standard error."
+    first_row = "".join(f"<th>{cell}</th>" for cell in header)
+    table = f'<table class="{"two-steps" if two else ""}"><tr>{first_row}</tr>{"".join(rows)}</table>'
+    return f'<p class="soft">{note}</p><div class="card scroll">{table}</div>'
+
+
+def paired_differences(run: Run) -> Table:
+    """Of the first and the last evaluation; empty if they share no instance."""
+    shared = {_key(e) for e in run.before} & {_key(e) for e in run.after}
+    return scores.compare(run.before, run.after) if shared else {}
+
+
+def difference(a: Mapping | None, b: Mapping, paired: Mapping | None) -> str:
+    if a is None:
+        return "–"
+    d, stderr = b["score"] - a["score"], math.hypot(a["stderr"], b["stderr"])
+    if paired:
+        d, stderr = paired["difference"], paired["stderr"]
+    way = "up" if d > 0 else "down" if d < 0 else ""
+    return f'<span class="{way}">{d:+.1f}</span> <span class="soft">± {value(stderr)}</span>'
+
+
+def change(a: Mapping | None, b: Mapping, key: str, scale: float = 1.0) -> str:
+    """before → after, or what there is."""
+    after = value(scale * b[key], 0)
+    return after if a is None else f'<span class="soft">{value(scale * a[key], 0)} →</span> {after}'
+
+
+def dumbbell(a: Mapping, b: Mapping) -> str:
+    """From the score before (hollow) to the score after (full) on a line from 0 to 100."""
+    x0, x1 = (6 + 1.08 * each["score"] for each in (a, b))
+    color = "var(--s2)" if x1 >= x0 else "var(--s1)"
+    return (
+        f'<svg width="120" height="14" aria-hidden="true"><path d="M6 7H114" stroke="var(--line)" stroke-width="2"/>'
+        f'<path d="M{x0:.1f} 7H{x1:.1f}" stroke="{color}" stroke-width="3"/>'
+        f'<circle cx="{x0:.1f}" cy="7" r="4" fill="var(--card)" stroke="var(--s6)" stroke-width="1.5"/>'
+        f'<circle cx="{x1:.1f}" cy="7" r="5" fill="{color}"/></svg>'
+    )
+
+
+def failures(run: Run) -> str:
+    """Per game: which rule ended the episodes that were not won, in per cent of its episodes."""
+    groups = [(f"step {run.evaluations[0][0]}", run.before)] if run.before else []
+    if run.after:
+        groups.append((f"step {run.evaluations[-1][0]}", run.after))
+    groups = groups or [(f"training, step {run.newest}", run.transcripts)]
+    games = dict.fromkeys(episode["game"] for _, episodes in groups for episode in episodes)
+    cards = []
+    for game in games:
+        played = [(name, [e for e in episodes if e["game"] == game]) for name, episodes in groups]
+        cards.append(_causes(game, [(name, episodes) for name, episodes in played if episodes]))
+    return f'<div class="grid">{"".join(cards)}</div>' if any(cards) else ""
+
+
+def _causes(game: str, groups: Sequence[tuple[str, list[dict]]], most: int = 6) -> str:
+    """The card of one game: a bar for each cause and group, the commonest first."""
+    share: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * len(groups))
+    wordings: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for i, (_, episodes) in enumerate(groups):
+        for episode in episodes:
+            if episode["outcome"]["status"] != "success":
+                key = episode["outcome"]["status"], skeleton(reason(episode))
+                share[key][i] += 100 / len(episodes)
+                wordings[key].add(reason(episode))
+    ranked = sorted(share, key=lambda key: -max(share[key]))
+    shown = [(key[0], wordings[key].pop() if len(wordings[key]) == 1 else key[1], share[key]) for key in ranked[:most]]
+    if len(ranked) > most:
+        rest = [sum(each) for each in zip(*(share[key] for key in ranked[most:]))]
+        shown.append(("", f"{len(ranked) - most} other reasons", rest))
+    parts = []
+    for status, text, values in shown:
+        bars = []
+        for i, (percent, (name, _)) in enumerate(zip(values, groups)):
+            old = " old" if i < len(groups) - 1 else ""
+            bars.append(f'<div class="bar{old}"><i style="width:{0.7 * percent:.1f}%"></i>{percent:.0f} % · {name}</div>')
+        what = f'<p dir="auto">{clean(text, 200)} <span class="soft">{clean(status)}</span></p>'
+        parts.append(f'<div class="cause {clean(status)}">{what}{"".join(bars)}</div>')
+    return f'<div class="card"><b>{clean(game, 60)}</b>{"".join(parts)}</div>' if parts else ""
+
+
+def reason(episode: Mapping[str, Any]) -> str:
+    """Why an episode ended, and by whom."""
+    outcome = episode["outcome"]
+    text = str(outcome.get("reason") or "no reason given")[:300]
+    if episode["stop"] != "end":
+        text = f"stopped by our limit: {episode['stop']}"
+    return text + (f" ({outcome['seat']})" if outcome.get("seat") else "")
+
+
+def skeleton(text: str) -> str:
+    """A reason without what differs from one episode to the next: quotations and numbers."""
+    return re.sub(r"\d+", "N", re.sub(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|“[^”]*”|‘[^’]*’", "‘…’", text))
+
+
+def pairs(run: Run) -> str:
+    """Instances of both evaluations side by side: per game the first whose outcome changed and the first whose did not."""
+    before = {}
+    for episode in run.before:
+        before.setdefault(_key(episode), episode)
+    chosen: dict[tuple, tuple[dict, dict]] = {}
+    for after in run.after:
+        old = before.get(_key(after))
+        if old:
+            same = all(old["outcome"][key] == after["outcome"][key] for key in ("status", "score"))
+            chosen.setdefault((after["game"], same), (old, after))
+    parts = []
+    for old, new in (chosen[key] for key in sorted(chosen)):
+        steps = run.evaluations[0][0], run.evaluations[-1][0]
+        sides = "".join(f"<div><h3>Step {step}</h3>{episode_html(e)}</div>" for step, e in zip(steps, (old, new)))
+        ends = f"{badge(old['outcome'])} → {badge(new['outcome'])}"
+        parts.append(_sample(new, ends, f'<div class="two">{sides}</div>', opened=not parts))
+    note = '<p class="soft">Of each game the first instance whose outcome changed, and the first whose did not.</p>'
+    return note + "".join(parts) if parts else ""
+
+
+def _key(episode: Mapping[str, Any]) -> tuple[str, str]:
+    return episode["game"], json.dumps(episode["instance"], sort_keys=True)
+
+
+def newest(run: Run) -> str:
+    """Of the newest training transcripts one for each game and way to end."""
+    chosen: dict[tuple, dict] = {}
+    for episode in run.transcripts:
+        chosen.setdefault((episode["game"], episode["outcome"]["status"]), episode)
+    parts = [_sample(e, badge(e["outcome"]), episode_html(e)) for _, e in sorted(chosen.items())]
+    note = f'<p class="soft">From step {run.newest}: of each game the first episode of each way to end.</p>'
+    return note + "".join(parts) if parts else ""
+
+
+def _sample(episode: Mapping[str, Any], ends: str, body: str, opened: bool = False) -> str:
+    number = f"instance {clean(episode.get('game_id'), 40)}"
+    names = [f"<b>{clean(episode['game'], 60)}</b>", clean(episode.get("level") or "", 40), number, ends]
+    shown = "".join(f"<span>{name}</span>" for name in names if name)
+    return f'<details class="card sample"{" open" if opened else ""}><summary>{shown}</summary>{body}</details>'
