@@ -14,8 +14,8 @@ import numpy as np
 
 from playpen_jax import style
 
-WIDTH, HEIGHT = 360, 200
-LEFT, RIGHT, TOP, BOTTOM = 42, 10, 12, 24
+WIDTH, HEIGHT = 364, 200
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 24
 
 
 @dataclasses.dataclass(frozen=True)

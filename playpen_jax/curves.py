@@ -20,21 +20,26 @@ KNOWN = {
     "reward_std": ("Spread of rewards", "deviation within a group"),
     "frac_reward_zero_std": ("Groups without signal", "share whose plays were all worth the same"),
     "loss": ("Loss", ""),
+    "nll": ("Negative log-likelihood", "nats per token"),
     "entropy": ("Entropy", "nats per sampled token"),
     "kl": ("KL to the reference", "nats per token"),
     "grad_norm": ("Gradient norm", "before clipping"),
+    "update_norm": ("Norm of the update", ""),
     "clip_ratio": ("Clipped ratio", "share of tokens"),
-    "completions/mean_length": ("Reply length", "tokens, mean"),
+    "completions/length": ("Completion length", "tokens"),
     "completions/clipped_ratio": ("Replies cut", "share cut at the token limit"),
-    "sampling/logp_difference": ("Sampler against learner", "difference of log-probabilities"),
+    "sampling/sampling_logp_difference": ("Sampler and learner", "log-probability gap"),
+    "sampling/importance_sampling_ratio": ("Sampler and learner", "probability ratio"),
     "learning_rate": ("Learning rate", ""),
-    "tokens_per_second": ("Tokens per second", ""),
     "stops": ("How episodes stop", "share"),
     "reply_stops": ("How replies stop", "share of sampled replies"),
+    "num_tokens": ("Tokens seen", ""),
+    "rollout/tokens_per_second": ("Sampled tokens", "per second"),
+    "rollout/occupancy": ("Rows at work", "share of decode steps"),
     "time": ("Time of a step", "seconds, stacked"),
-    "time/step": ("Whole step", "seconds"),
+    "step_time": ("Whole step", "seconds"),
 }
-FAMILIES = ("time", "stops", "reply_stops", "clip_ratio")  # drawn together in one chart
+SPEED = ("time", "step_time", "rollout", "perf")  # first parts of names that tell how fast, not how well
 
 
 def curves(rows: Sequence[Mapping], evaluations: Sequence[tuple[int, Table]]) -> str:
@@ -46,10 +51,9 @@ def curves(rows: Sequence[Mapping], evaluations: Sequence[tuple[int, Table]]) ->
     groups: dict[str, list[str]] = defaultdict(list)
     for key in keys:
         if not key.startswith("games/"):
-            family = key.split("/")[0]
-            groups[family if family in FAMILIES and key != "time/step" else key].append(key)
+            groups[family(key)].append(key)
     order = sorted(groups, key=lambda g: list(KNOWN).index(g) if g in KNOWN else len(KNOWN))
-    speed = [g for g in order if g.startswith(("time", "perf")) or "per_second" in g]
+    speed = [g for g in order if g.split("/")[0] in SPEED]
     steady = [g for g in order if g not in speed and constant(rows, groups[g])]
     learning = [figure(rows, g, groups[g]) for g in order if g not in speed and g not in steady]
     parts = []
@@ -67,6 +71,21 @@ def curves(rows: Sequence[Mapping], evaluations: Sequence[tuple[int, Table]]) ->
     return note + "".join(parts) if parts else ""
 
 
+def family(key: str) -> str:
+    """The name of the chart that a metric belongs to."""
+    parts = key.split("/")
+    if parts[0] in ("time", "stops", "reply_stops", "clip_ratio"):
+        return parts[0]
+    if parts[0] == "completions" and parts[-1].endswith("_length"):
+        return "completions/length"
+    return "/".join(parts[:2]) if parts[0] == "sampling" else key
+
+
+def line_name(key: str) -> str:
+    """How a metric is called in the legend of its family's chart."""
+    return key.split("/")[-1].removesuffix("_length").removesuffix("_mean").replace("_", " ")
+
+
 def held_games(evaluations: Sequence[tuple[int, Table]]) -> list[str]:
     return [game for _, made in evaluations for game in made if game != "all"]
 
@@ -77,8 +96,7 @@ def constant(rows: Sequence[Mapping], keys: Sequence[str]) -> bool:
 
 def figure(rows: Sequence[Mapping], group: str, keys: Sequence[str]) -> str:
     """The chart of one metric, or of one family of them."""
-    names = [key.removeprefix(group + "/") for key in keys]
-    lines = [series(rows, key, name) for key, name in zip(keys, names)]
+    lines = [series(rows, key, line_name(key)) for key in keys]
     lines = sorted(filter(None, lines), key=lambda line: -np.mean(line.values))
     if not lines:
         return ""

@@ -96,7 +96,7 @@ def head(run: Run) -> str:
     facts = [clean(config.get("algorithm", ""), 40), clean(", ".join(map(str, config.get("games", ()))), 400)]
     if run.rows:
         facts.append(f"{run.rows[-1]['step']:,} steps")
-    seconds = sum(row.get("time/step") or 0.0 for row in run.rows)
+    seconds = sum(row.get("step_time") or 0.0 for row in run.rows)
     if seconds:
         facts.append(duration(seconds))
     parts = [f'<h1>{clean(run.name, 100)}</h1><p class="soft lead">{" · ".join(filter(None, facts))}</p>']

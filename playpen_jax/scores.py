@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from playpen_jax.metrics import json_text, replace
+from playpen_jax.metrics import json_text, read, replace
 
 Table = dict[str, dict[str, float]]
 
@@ -225,6 +225,11 @@ def read_evaluation(path: str | Path) -> tuple[int, Table]:
     data = json.loads(Path(path).read_text(encoding="utf-8"))
     nan = {game: {key: math.nan if v is None else v for key, v in row.items()} for game, row in data["table"].items()}
     return data["step"], nan
+
+
+def read_episodes(path: str | Path) -> list[dict]:
+    """The episodes of a file of `to_json` lines; a last line that a kill cut is left out."""
+    return read(path)
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -75,7 +75,13 @@ def make_run(workdir, steps=30):
     with metrics.Writer(workdir, tensorboard=False) as writer:
         for step in range(1, steps + 1):
             values = {"reward": step + rng.random(), "learning_rate": 1e-4, "odd<metric>": rng.random(), "gone": math.nan}
-            values |= {"time/rollout": 2.0, "time/train": 1.0, "time/step": 120.0}
+            values |= {
+                "time/rollout": 2.0,
+                "time/train": 1.0,
+                "step_time": 120.0,
+                "completions/mean_length": 9.0 + step,
+                "completions/max_length": 20.0,
+            }
             writer.write(step, values | metrics.episode_metrics([episode("toy", i) for i in range(2)]))
     scores.write_evaluation(workdir, steps, [episode("toy", i, *(() if i else lost.values())) for i in range(4)])
     (workdir / "episodes").mkdir(exist_ok=True)
@@ -92,7 +98,7 @@ def test_the_whole_page(tmp_path):
     text = " ".join(" ".join(parsed.text).split())
     sections = ("Held-out scores", "Learning curves", "What went wrong", "before and after", "Newest training episodes")
     assert all(section in text for section in sections)
-    assert "grpo · toy · 30 steps · 1\u00a0h" not in text and "1 h 00 min" in text.replace("\u00a0", " ")
+    assert "grpo · toy · 30 steps · 1 h 00 min" in text.replace("\u00a0", " ")
     assert "optim.clip" in text and "--config=grpo.py" in text and "learning_rate = 1e-4" in text and "Odd<metric>" in text
     # the table: 0 before, 75 +- 25 after, on the same four instances
     row = text[text.index("all games") :]
@@ -167,8 +173,9 @@ def test_reasons_that_differ_in_a_word_are_one():
 def test_every_metric_is_drawn_or_listed():
     rows = [{"step": s, "steady": 3.0, "stops/end": 1.0, "stops/turns": s, "perf/mfu": s, "hole": None} for s in range(3)]
     rows[1]["late"] = 5.0
+    rows[2] |= {"completions/mean_length": 1.0, "completions/max_length": 2.0, "completions/x": 3.0}
     page = curves(rows, [])
-    assert page.count("<svg") == 3 and "Did not change: steady = 3." in page
+    assert page.count("<svg") == 5 and "Did not change: steady = 3." in page
     assert all(name in page for name in ("How episodes stop", "Perf · mfu", "Late")) and "Hole" not in page
 
 

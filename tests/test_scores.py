@@ -141,8 +141,8 @@ def test_an_evaluation_is_read_back(tmp_path):
     step, again = scores.read_evaluation(tmp_path / "evaluations" / "step_000040.json")
     assert step == 40 and list(again) == list(made)
     assert all(same(made[game][key], again[game][key]) for game in made for key in made[game])
-    lines = (tmp_path / "evaluations" / "step_000040.episodes.jsonl").read_text().splitlines()
-    assert len(lines) == 6 and json.loads(lines[0])["outcome"]["metrics"] == {"x": None}
+    episodes = scores.read_episodes(tmp_path / "evaluations" / "step_000040.episodes.jsonl")
+    assert len(episodes) == 6 and episodes[0]["outcome"]["metrics"] == {"x": None}
 
 
 def test_text_tables_line_up():
