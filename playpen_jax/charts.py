@@ -71,16 +71,16 @@ def ticks(low: float, high: float, n: int = 4) -> list[float]:
     return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
 
 
-def number(value: float) -> str:
-    """A number as short as it stays clear: 0.012, 3.4, 120, 5.6k."""
+def number(value: float, digits: int = 3) -> str:
+    """A number as short as it stays clear: 0.012, 3.4, 120, 56.3k."""
     size = abs(value)
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= max(1e4, 0.9995 * unit):
-            return f"{value / unit:.3g}{letter}"
+            return f"{value / unit:.{digits}g}{letter}"
     if size and size < 1e-3:
-        mantissa, power = f"{value:.1e}".split("e")
-        return f"{mantissa.removesuffix('.0')}e{int(power)}"
-    return f"{value:.0f}" if size >= 1000 else f"{value:.3g}"
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+    return f"{value:.0f}" if size >= 1000 else f"{value:.{digits}g}"
 
 
 def chart(lines: Sequence[Series], low: float | None = None, label: str = "", stacked: bool = False) -> str:
@@ -136,10 +136,9 @@ def _range(lines: Sequence[Series], low: float | None) -> tuple[float, float]:
             seen += [smooth(s.values), np.percentile(s.values, (1, 99)) if len(s.values) > 20 else s.values]
     values = np.concatenate(seen)
     bottom, top = float(values.min()) if low is None else low, float(values.max())
-    if top - bottom <= 1e-9 * max(abs(top), abs(bottom)):
-        margin = 0.1 * abs(top) or 1.0
-        return (bottom if low is not None else bottom - margin), top + margin
-    return bottom, top
+    least = 0.02 * max(abs(top), abs(bottom)) or 1.0  # narrower than this, the marks could not be told apart
+    widen = max(0.0, least - (top - bottom))
+    return (bottom - widen / 2, top + widen / 2) if low is None else (bottom, top + widen)
 
 
 def _axes(frame: Frame, ys: Sequence[float]) -> str:
@@ -147,7 +146,7 @@ def _axes(frame: Frame, ys: Sequence[float]) -> str:
     for value in ys:
         y = frame.y(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(value, 4)}</text>')
     inside = [x for x in ticks(frame.start, frame.end) if max(frame.start, 0) <= x <= frame.end and x == int(x)]
     for value in inside:
         text = f"step {number(value)}" if value == inside[0] else number(value)

@@ -187,10 +187,18 @@ def test_ticks_are_round_and_enclose(low, high, expected):
     assert charts.ticks(low, high) == expected
 
 
+@pytest.mark.parametrize("values", [np.full(3, 5.0), np.zeros(3), 9000 + np.arange(3.0), -1e-7 + 1e-12 * np.arange(3.0)])
+def test_marks_of_a_narrow_range_can_be_told_apart(values):
+    root = ET.fromstring(charts.chart([charts.Series("a", np.arange(3.0), values)]))
+    marks = [text.text for text in root.findall("text") if float(text.get("x")) < charts.LEFT and "step" not in text.text]
+    assert len(marks) == len(set(marks)) > 2
+
+
 def test_numbers_are_short():
     values = (0, 0.5, 0.12345, 1.5e-7, 1e-4, -3, 99.95, 1234.4, 9999, -12_345, 999_900, 2.5e9)
     shown = ["0", "0.5", "0.123", "1.5e-7", "1e-4", "-3", "100", "1234", "9999", "-12.3k", "1M", "2.5G"]
     assert [charts.number(value) for value in values] == shown
+    assert charts.number(51_250, 4) == "51.25k" and charts.number(7.25e-7) == "7.25e-7"
 
 
 def test_smoothing_keeps_constants_and_short_runs():
