@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+LONGEST_CACHED = 32  # letters: longer strings are no words
 VOWELS = frozenset("aeiouy")
 _DOUBLES = ("bb", "dd", "ff", "gg", "mm", "nn", "pp", "rr", "tt")
 _APOSTROPHES = str.maketrans("\u2018\u2019\u201b", "'''")
@@ -72,9 +73,12 @@ _STEP4 = ("ement", "ance", "ence", "able", "ible", "ment", "ant", "ent", "ism", 
 _STEP4 += ("al", "er", "ic")
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """The stem of one word, in lower case; words of one or two letters stay as they are."""
+    return _cached_stem(word) if len(word) <= LONGEST_CACHED else _stem(word)
+
+
+def _stem(word: str) -> str:
     word = word.lower()
     if len(word) <= 2 or word in _WHOLE:
         return _WHOLE.get(word, word)
@@ -86,6 +90,9 @@ def stem(word: str) -> str:
     word, r2 = _step2(word, r1, r2)
     word = _step4(_step3(word, r1, r2), r2)
     return _final_e_or_l(word, r1, r2).lower()
+
+
+_cached_stem = functools.lru_cache(maxsize=1 << 16)(_stem)
 
 
 def _mark_consonant_y(word: str) -> str:
@@ -135,7 +142,7 @@ def _plural(word: str) -> str:
 
 
 def _past_and_gerund(word: str, r1: int) -> str:
-    """Step 1b; a whole-word exception would return earlier."""
+    """Step 1b."""
     suffix = _suffix(word, ("eedly", "ingly", "edly", "eed", "ing", "ed"))
     if suffix is None:
         return word
