@@ -48,11 +48,11 @@ def _finite(value: object) -> bool:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """A centred Gaussian mean whose deviation is a thirtieth of the run; up to 8 values are left as they are."""
+    """A centred Gaussian mean whose deviation is a thirtieth of the run, at most 60 steps; up to 8 values are left as they are."""
     n = len(values)
     if n <= 8:
         return values
-    width = min(max(1.0, n / 30), 250.0)
+    width = min(max(1.0, n / 30), 60.0)
     kernel = np.exp(-0.5 * (np.arange(-int(3 * width), int(3 * width) + 1) / width) ** 2)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(n), kernel, "same")
 

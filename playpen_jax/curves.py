@@ -59,7 +59,7 @@ def curves(rows: Sequence[Mapping], evaluations: Sequence[tuple[int, Table]]) ->
     parts = []
     for title, figures in (
         ("Training", learning),
-        ("Games", [f for game in games for f in game_figures(rows, evaluations, game)]),
+        ("Games", [f for game in games for f in game_figures(rows, keys, evaluations, game)]),
         ("Speed", [figure(rows, g, groups[g]) for g in speed]),
     ):
         if any(figures):
@@ -107,14 +107,15 @@ def figure(rows: Sequence[Mapping], group: str, keys: Sequence[str]) -> str:
     return card(title, note, lines, floor, stacked=group == "time")
 
 
-def game_figures(rows: Sequence[Mapping], evaluations: Sequence[tuple[int, Table]], game: str) -> list[str]:
+def game_figures(
+    rows: Sequence[Mapping], keys: Sequence[str], evaluations: Sequence[tuple[int, Table]], game: str
+) -> list[str]:
     """Score and outcomes of one game; its levels too where it has several."""
     at = f"games/{game}"
     score = [series(rows, f"{at}/score", "training"), measured(evaluations, game, "score", "held out", 3)]
     ends = [series(rows, f"{at}/success", "success", 2, 100), measured(evaluations, game, "success", "held out", 2)]
     ends.append(series(rows, f"{at}/aborted", "aborted", 1, 100))
-    prefix = f"{at}/level/"
-    levels = dict.fromkeys(key for row in rows for key in row if key.startswith(prefix))
+    levels = [key for key in keys if key.startswith(f"{at}/level/")]
     lines = [series(rows, key, key.split("/")[3], (0, 3, 5, 4, 6)[min(i, 4)]) for i, key in enumerate(levels)]
     made = [card(game, "score", score, 0.0), card(game, "per cent of episodes", ends, 0.0)]
     return [*made, card(game, "score by level", lines, 0.0)] if lines else made
