@@ -48,7 +48,7 @@ def _finite(value: object) -> bool:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """A centred Gaussian mean whose deviation is a thirtieth of the run, at most 60 steps; up to 8 values are left as they are."""
+    """A centred Gaussian mean, its deviation a thirtieth of the run but at most 60 steps; up to 8 values stay as they are."""
     n = len(values)
     if n <= 8:
         return values
