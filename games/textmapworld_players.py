@@ -126,12 +126,7 @@ def broken(goal: str, view: View) -> str:
         return good
     faults = [f"I think we should go on. {good}", f"{good}\n{good}", f"{good}.", good.replace("GO: ", "I go ", 1) + "!", ""]
     if goal == "graph":
-        faults += [
-            f"{good}}}",
-            good[:-1],
-            good.replace("GO: ", "GO: DONE ", 1).replace("DONE", "GO: DONE", 1),
-            f"```json\n{good}\n```",
-        ]
+        faults += [f"{good}}}", good[:-1], re.sub(r'"(GO: \w+|DONE)"', '"GO: DONE"', good, count=1), f"```json\n{good}\n```"]
     return view.rng.choice(faults)
 
 
