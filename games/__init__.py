@@ -30,6 +30,8 @@ TABLE: dict[str, str] = {
     "referencegame": "games.referencegame:REFERENCEGAME",
     "imagegame": "games.imagegame:IMAGEGAME",
     "dond": "games.dond:DOND",
+    "clean_up": "games.clean_up:CLEAN_UP",
+    "st_clean_up": "games.clean_up:ST_CLEAN_UP",
 }
 _REGISTERED: dict[str, Game] = {}
 
