@@ -54,6 +54,7 @@ class SentencePiece:
             self._model = sentencepiece.SentencePieceProcessor(model_proto=data)
         except RuntimeError as error:  # sentencepiece's only way to say that the bytes are no model
             raise ValueError(f"{'tokenizer' if isinstance(model, bytes) else model}: not a sentencepiece model") from error
+        self.serialized = data
         self.size = self._model.get_piece_size()
 
     def encode(self, text: str) -> list[int]:
@@ -202,7 +203,8 @@ def train_sentencepiece(texts: Sequence[str], size: int) -> bytes:
         eos_piece="<eos>",
         unk_piece="<unk>",
         control_symbols=["<|user|>", "<|assistant|>"],
-        user_defined_symbols=["\n"],
+        split_by_unicode_script=False,  # so that a game's own signs, such as a<green>, become pieces
+        user_defined_symbols=["\n\n", "\n"],
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,

@@ -27,6 +27,7 @@ class Job:
     sample: int = 0
     seed: str = "0"
     form: str = "full"
+    settings: Mapping | None = None  # official experiment settings; None: our own in this form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,7 @@ class _Live:
 
     def __init__(self, number: int, job: Job):
         self.number, self.job = number, job
-        self.play: Play = job.game.start(job.instance, form=job.form)
+        self.play: Play = job.game.start(job.instance, job.settings, job.form)
         self.turns: list[Turn] = []
         self.dialogues: dict[str, _Dialogue] = {}
         self.scripted: dict[str, Scripted] = {}
@@ -180,6 +181,14 @@ class Rollout:
         dialogue.add(reply.ids, True, reply.logps, reply.sampled_logps)
         dialogue.closed = reply.stop == "stop"
         live.answer(seat, name, self.chat.text(reply.ids), reply.stop)
+
+
+def replayed(job: Job, episode: Episode) -> Play:
+    """The referee of a finished episode, rebuilt from its replies."""
+    play = job.game.start(job.instance, job.settings, job.form)
+    for turn in episode.turns:
+        play.reply(turn.reply)
+    return play
 
 
 def token_key(seed: str, sample: int, seat: str, turn: int) -> tuple[int, int]:

@@ -73,11 +73,12 @@ class Sampler:
         self._decode = _decode_program(c, how, stops, chunk)
 
     def load(self, params: Any) -> None:
-        """Use these weights from now on; rows that hold a dialogue must be dropped first, their cache is of the old ones."""
+        """Use these weights from now on and count anew; rows that hold a dialogue must be dropped first."""
         if len(self._free) != self.rows:
             raise RuntimeError(f"{self.rows - len(self._free)} rows still hold a dialogue of the old weights")
         self._free = list(range(self.rows))[::-1]  # the same order at every start: resumed runs repeat to the bit
         self._layers = self._unstack(params)
+        self.counters = Counters()
 
     def take(self) -> int | None:
         """A free row, or None."""

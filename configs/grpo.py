@@ -1,0 +1,20 @@
+"""Learn by playing, with the embedded model: Wordle, Taboo and Guess What against scripted partners.
+
+python -m playpen_jax.train --config=grpo.py
+"""
+
+from playpen_jax.config import Checkpoints, Config, Evaluation, Grpo, Optim, Rollout
+
+
+def config() -> Config:
+    return Config(
+        steps=60,
+        games=("wordle", "taboo", "guesswhat"),
+        players=("taboo.describer=scripted", "guesswhat.answerer=scripted"),
+        form="short",
+        rollout=Rollout(rows=64, context=384, max_tokens=32),
+        grpo=Grpo(instances=24, plays=8, pool=400),
+        optim=Optim(learning_rate=2e-4),
+        eval=Evaluation(split="test", episodes=50),
+        checkpoints=Checkpoints(every=10),
+    )

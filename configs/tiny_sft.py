@@ -1,0 +1,23 @@
+"""The tiny embedded model: imitate scripted players, some good, some weak, some that break the format.
+
+python -m playpen_jax.train --config=tiny_sft.py && python -m playpen_jax.convert runs/tiny_sft playpen_jax/tiny --dtype=bfloat16
+"""
+
+from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Model, Optim, Rollout, Sft
+
+
+def config() -> Config:
+    return Config(
+        algorithm="sft",
+        steps=1000,
+        players=(),
+        form="short",
+        model=Model(path=None, vocab=2048, dim=256, layers=4, heads=8, kv_heads=2, mlp=768),
+        rollout=Rollout(context=384, max_tokens=32),
+        grpo=Grpo(pool=400),
+        sft=Sft(episodes=20000, strengths=(0.1, 0.3, 0.5, 0.7, 0.9), broken=0.15, rows=16),
+        optim=Optim(learning_rate=2e-3, warmup=30, schedule="cosine", weight_decay=0.01),
+        batch=Batching(length=256, micro=16),
+        eval=Evaluation(every=500, split="validation", episodes=30),
+        checkpoints=Checkpoints(every=200),
+    )

@@ -1,0 +1,90 @@
+"""Which episodes are played: training groups of a step, held-out episodes, scripted dialogues. Pure functions of the seed."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Mapping
+
+import games
+from games.core import Play
+from playpen_jax import config as configs
+from playpen_jax import players
+from playpen_jax.chat import Message
+from playpen_jax.rollout import Job
+
+
+def check(config: configs.Config) -> None:
+    """Raise `ConfigError` for games, seats and players that do not exist, before anything is loaded."""
+    try:
+        for name, specs in players.parse(config.players, config.games).items():
+            game = games.make(name)
+            for seat, spec in players.seating(game, specs).items():
+                if spec != players.LEARNER:
+                    players.scripted(game, seat, spec)
+    except (KeyError, ValueError) as error:
+        raise configs.ConfigError(str(error.args[0])) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _pool(name: str, split: str, n: int, seed: int) -> tuple[dict, ...]:
+    return tuple(games.make(name).instances(split, n, seed))
+
+
+def training_jobs(config: configs.Config, step: int) -> list[Job]:
+    """The groups of one step: `instances` x `plays` jobs, the plays of an instance side by side; games take turns."""
+    specs = players.parse(config.players, config.games)
+    jobs = []
+    for group in range(step * config.grpo.instances, (step + 1) * config.grpo.instances):
+        name = config.games[group % len(config.games)]
+        pool = _pool(name, "train", config.grpo.pool, config.seed)
+        epoch, place = divmod(group // len(config.games), len(pool))
+        order = list(range(len(pool)))
+        random.Random(f"{config.seed}/{name}/{epoch}").shuffle(order)
+        instance = pool[order[place]]
+        seats = players.seating(games.make(name), specs[name])
+        seed = f"{config.seed}/{step}/{name}/{instance['game_id']}"
+        jobs += [Job(games.make(name), instance, seats, sample, seed, config.form) for sample in range(config.grpo.plays)]
+    return jobs
+
+
+def held_out_jobs(config: configs.Config) -> list[Job]:
+    """The episodes of an evaluation: the same at every step, so that differences are paired."""
+    specs = players.parse(config.players, config.games)
+    jobs = []
+    for name in config.games:
+        seats = players.seating(games.make(name), specs[name])
+        for i, instance in enumerate(_pool(name, config.eval.split, config.eval.episodes, config.eval.seed)):
+            seed = f"{config.eval.seed}/{name}/{i}"
+            jobs += [Job(games.make(name), instance, seats, n, seed, config.form) for n in range(config.eval.plays)]
+    return jobs
+
+
+def scripted_dialogue(config: configs.Config, number: int) -> list[list[Message]]:
+    """What each learner's seat saw and said in the scripted episode `number`: one list of messages per seat.
+
+    The strength is drawn from `sft.strengths`; with probability `sft.broken` one of the seats breaks the format.
+    """
+    rng = random.Random(f"{config.seed}/scripted/{number}")
+    name = config.games[number % len(config.games)]
+    game, specs = games.make(name), players.parse(config.players, config.games)[name]
+    pool = _pool(name, "train", config.grpo.pool, config.seed)
+    seats = players.seating(game, specs)
+    taught = [seat for seat in game.seats if seats[seat] == players.LEARNER]
+    cast = {seat: players.scripted(game, seat, spec) for seat, spec in seats.items() if spec != players.LEARNER}
+    cast |= {seat: players.scripted(game, seat, f"scripted:{rng.choice(config.sft.strengths)}") for seat in taught}
+    if rng.random() < config.sft.broken:
+        cast[taught[rng.randrange(len(taught))]] = players.scripted(game, rng.choice(taught), "broken")
+    play = game.start(rng.choice(pool), form=config.form)
+    while play.ask is not None:
+        play.reply(cast[play.ask.seat].reply(play, f"{config.seed}/{number}"))
+    return [messages(play, seat) for seat in taught if any(ask.seat == seat for ask, _ in play.history)]
+
+
+def messages(play: Play, seat: str) -> list[Message]:
+    """The dialogue of one seat, as users know it."""
+    found: list[Mapping[str, str]] = []
+    for ask, reply in play.history:
+        if ask.seat == seat:
+            found += [{"role": "user", "content": ask.text}, {"role": "assistant", "content": reply}]
+    return found

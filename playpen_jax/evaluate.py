@@ -1,0 +1,113 @@
+"""Evaluate a policy: `python -m playpen_jax.evaluate --checkpoint=PATH --suite=NAME[,NAME] --out=DIR`.
+
+PATH is a checkpoint, a training directory, a Hugging Face folder, or "tiny". NAME is a suite (indomain, outofdomain, reference)
+or a game. DIR gets the clembench results tree, results.csv, results.html, summary.json and episodes.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+import games
+from games import records, results_tree
+from games.core import SPLITS
+from playpen_jax import metrics, players, policy, rollout, scores
+from playpen_jax.programs import compilation_cache, parser, user_errors
+from playpen_jax.sampler.sample import Sampling
+from playpen_jax.sampler.sampler import Sampler
+
+SUITES = ("indomain", "outofdomain", "reference")
+
+
+def chosen(suite: str) -> tuple[str, ...]:
+    """The games that `--suite` names."""
+    found: list[str] = []
+    for name in suite.split(","):
+        found += games.names(name) if name in SUITES else [games.make(name).name]
+    if not found:
+        raise ValueError(f"--suite={suite} holds no game yet")
+    return tuple(dict.fromkeys(found))
+
+
+def setup(path: str, learner: policy.Policy) -> dict:
+    """Form of prompts and partners that the policy was trained with, where that is known."""
+    folder = Path(path) if path != "tiny" else policy.TINY
+    for file in (folder / "config.json", folder.parent.parent / "config.json"):
+        data = json.loads(file.read_text()) if file.is_file() else {}
+        if "form" in data and "players" in data:
+            return {"form": data["form"], "players": tuple(data["players"])}
+    return {"form": "short" if learner.folder == policy.TINY else "full", "players": ()}
+
+
+def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tuple[str, ...]) -> list[rollout.Job]:
+    seats = players.parse(specs, names)
+    found = []
+    for name in names:
+        game = games.make(name)
+        if args.instances:
+            pairs = records.read_instances(args.instances, name)
+        else:
+            pairs = [(instance, None) for instance in game.instances(args.split, args.episodes, args.seed)]
+        for i, (instance, settings) in enumerate(pairs):
+            seed = f"{args.seed}/{name}/{i}"
+            found.append(rollout.Job(game, instance, players.seating(game, seats[name]), 0, seed, form, settings))
+    return found
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser("evaluate", __doc__)
+    made.add_argument("--checkpoint", required=True, metavar="PATH")
+    made.add_argument("--suite", required=True, metavar="NAME[,NAME]")
+    made.add_argument("--out", required=True, type=Path, metavar="DIR")
+    made.add_argument("--split", default="test", choices=SPLITS, help="which of our instances (default: test)")
+    made.add_argument("--episodes", type=int, default=50, help="instances per game (default: 50)")
+    made.add_argument("--instances", type=Path, help="an official instance file, played instead of ours (one game)")
+    made.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
+    made.add_argument("--max-tokens", type=int, default=300, help="tokens of one reply (default: 300)")
+    made.add_argument("--max-turns", type=int, default=100, help="replies of one episode (default: 100)")
+    made.add_argument("--context", type=int, default=2048, help="tokens of one dialogue (default: 2048)")
+    made.add_argument("--rows", type=int, default=32, help="dialogues on the device at once (default: 32)")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--form", choices=("full", "short"), help="our prompts, long or short (default: as in training)")
+    made.add_argument("--players", help="game.seat=player,...: scripted partners (default: as in training, else self-play)")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = options().parse_args(argv)
+    with user_errors():
+        names = chosen(args.suite)
+        if args.instances and len(names) != 1:
+            raise ValueError("--instances wants --suite to name one game")
+        compilation_cache()
+        learner = policy.load(args.checkpoint)
+        if learner.chat is None:
+            raise ValueError(f"--checkpoint={args.checkpoint} has no tokenizer")
+        trained = setup(args.checkpoint, learner)
+        form = args.form or trained["form"]
+        specs = trained["players"] if args.players is None else tuple(filter(None, args.players.split(",")))
+        todo = jobs(args, names, form, specs)
+        args.out.mkdir(parents=True, exist_ok=True)
+    partners = f" against {', '.join(specs)}" if specs else ", all seats its own"
+    source = args.instances or f"{args.split} split"
+    print(f"{args.checkpoint} plays {', '.join(names)} ({source}, {form} prompts, temperature {args.temperature:g}){partners}")
+    sampler = Sampler(learner.config, args.rows, args.context, Sampling(args.temperature), learner.chat.stops)
+    sampler.load(learner.params)
+    with tqdm(total=len(todo), unit="episode", disable=None) as bar:
+        player = rollout.Rollout({players.LEARNER: sampler}, learner.chat, rollout.Limits(args.max_tokens, args.max_turns))
+        episodes = player.play(todo, lambda episode: bar.update())
+    made = scores.write_results(args.out, args.checkpoint, episodes)
+    metrics.replace(args.out / "episodes.jsonl", "".join(metrics.json_text(e.to_json()) + "\n" for e in episodes))
+    results_tree.write(args.out, "policy", [rollout.replayed(job, episode) for job, episode in zip(todo, episodes)])
+    print(scores.show(made))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

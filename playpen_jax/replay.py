@@ -1,0 +1,65 @@
+"""Check the engines against recorded episodes: `python -m playpen_jax.replay PATH... [--show=N]`.
+
+PATH is a GAME.jsonl[.gz] of recorded episodes, a folder of them, or a clembench results tree. Prints one JSON object a line and
+game, then the total; exits with 0 only if every episode is equal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from games import records, results_tree
+from playpen_jax.programs import parser, user_errors
+
+
+def read(path: Path) -> Iterator[dict]:
+    """The recorded episodes under a path; raises `ValueError` if there are none."""
+    if path.is_file():
+        yield from records.read_records(path)
+        return
+    files = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
+    found = False
+    for record in (r for file in files for r in records.read_records(file)) if files else results_tree.read(path):
+        found = True
+        yield record
+    if not found:
+        raise ValueError(f"{path}: neither recorded episodes nor a clembench results tree")
+
+
+def verdict(record: dict) -> tuple[str, str]:
+    """("equal" | "different" | "failed", what differs)."""
+    try:
+        _, differences = records.replay(record)
+    except Exception as error:  # a tool that counts failures must outlive each of them
+        return "failed", f"{type(error).__name__}: {error}"
+    return ("different", "; ".join(differences)) if differences else ("equal", "")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser("replay", __doc__)
+    options.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    options.add_argument("--show", type=int, default=0, metavar="N", help="print the first N differences")
+    args = options.parse_args(argv)
+    counts: dict[str, dict[str, int]] = {}
+    shown = 0
+    with user_errors():
+        for record in (r for path in args.paths for r in read(path)):
+            kind, why = verdict(record)
+            count = counts.setdefault(record["game"], {"episodes": 0, "equal": 0, "different": 0, "failed": 0})
+            count["episodes"] += 1
+            count[kind] += 1
+            if kind != "equal" and shown < args.show:
+                shown += 1
+                place = f"{record['game']}/{record['experiment']}/{record['game_id']} {record.get('model', '')}"
+                print(f"{place}: {kind}: {why}", file=sys.stderr)
+    total = {key: sum(count[key] for count in counts.values()) for key in ("episodes", "equal", "different", "failed")}
+    for game, count in [*sorted(counts.items()), ("total", total)]:
+        print(json.dumps({"game": game} | count))
+    return 0 if total["episodes"] and total["equal"] == total["episodes"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
