@@ -194,6 +194,7 @@ def save(
         tensors |= {name: leaf.write(part.astype(jnp.dtype(dtype))) for name, part in zip(leaf.names, parts)}
     save_config(folder, c, dtype, assets_from)
     save_file(tensors, folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
+    shutil.copymode(folder / "config.json", folder / f"{WEIGHTS}.part")  # safetensors makes files for the owner's eyes only
     os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)  # never half a file under the final name
 
 
