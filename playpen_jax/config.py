@@ -59,7 +59,10 @@ class Grpo:
     instances: int = setting(16, "instances (groups) drawn per step")
     plays: int = setting(8, "plays G of each instance")
     pool: int = setting(200, "training instances per game, drawn anew in a fresh order each epoch")
-    reward: Literal["score", "success"] = setting(
+    reward: Literal["score", "success", "penalty", "shaped"] = setting(
+        "score", "score: official score / 100, abort 0 (the paper's); success; penalty for own aborts; shaped by progress"
+    )
+    role_rewards: tuple[str, ...] = setting((), "other rewards for single roles, as game.seat=reward")
         "score", "score: official score / 100, abort 0 (the paper's); success: 0 or 1"
     )
     scale_rewards: Literal["group", "none"] = setting(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import games
 from games.core import Play
 from playpen_jax import config as configs
-from playpen_jax import players
+from playpen_jax import players, rewards
 from playpen_jax.chat import Message
 from playpen_jax.rollout import Job
 
@@ -22,6 +22,7 @@ def check(config: configs.Config) -> None:
             for seat, spec in players.seating(game, specs).items():
                 if spec != players.LEARNER:
                     players.scripted(game, seat, spec)
+        rewards.chosen(config.grpo.reward, config.grpo.role_rewards)
     except (KeyError, ValueError) as error:
         raise configs.ConfigError(str(error.args[0])) from None
 

@@ -104,11 +104,12 @@ def play(run: Run, params: Any, jobs: list[rollout.Job], how: Sampling, label: s
 
 def grpo_rows(config: configs.Config, episodes: Sequence[Episode]) -> tuple[list[Weighted], dict[str, float]]:
     """Advantages inside (instance, seat), one weighted row per learner's seat, and what TRL's users watch."""
-    reward = rewards.REWARDS[config.grpo.reward]
+    reward = rewards.chosen(config.grpo.reward, config.grpo.role_rewards)
     groups: dict[tuple[int, str], list[tuple[TokenRow, float]]] = defaultdict(list)
     for number, episode in enumerate(episodes):
         for seat, row in episode.rows.items():
-            groups[number // config.grpo.plays, seat].append((row, reward(episode.outcome)))
+            value = reward(episode.game, seat)(episode.outcome, seat)
+            groups[number // config.grpo.plays, seat].append((row, value))
     rows, deviations = [], []
     for members in groups.values():
         values = np.array([value for _, value in members])
@@ -118,7 +119,7 @@ def grpo_rows(config: configs.Config, episodes: Sequence[Episode]) -> tuple[list
     lengths = np.array([row.mask.sum() for members in groups.values() for row, _ in members] or [0])
     replies = [turn for episode in episodes for turn in episode.turns if turn.stop != "text"]
     found = {
-        "reward": float(np.mean([reward(episode.outcome) for episode in episodes])),
+        "reward": float(np.mean([value for members in groups.values() for _, value in members] or [0.0])),
         "reward_std": float(np.mean(deviations or [0.0])),
         "frac_reward_zero_std": float(np.mean([d < 1e-9 for d in deviations] or [1.0])),
         "completions/mean_length": float(lengths.mean()),
