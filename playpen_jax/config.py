@@ -63,11 +63,7 @@ class Grpo:
         "score", "score: official score / 100, abort 0 (the paper's); success; penalty for own aborts; shaped by progress"
     )
     role_rewards: tuple[str, ...] = setting((), "other rewards for single roles, as game.seat=reward")
-        "score", "score: official score / 100, abort 0 (the paper's); success: 0 or 1"
-    )
-    scale_rewards: Literal["group", "none"] = setting(
-        "group", "divide by the deviation of the group (GRPO) or not (Dr. GRPO)"
-    )
+    scale_rewards: Literal["group", "none"] = setting("group", "divide by the deviation of the group (GRPO) or not (Dr. GRPO)")
     epsilon: float = setting(0.2, "the ratio is clipped below 1 - epsilon")
     epsilon_high: float | None = setting(None, "the ratio is clipped above 1 + epsilon_high; None: as epsilon")
     beta: float = setting(0.0, "weight of the k3 estimate of the KL to the reference; 0: no reference is loaded")

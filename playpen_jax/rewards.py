@@ -1,4 +1,4 @@
-"""From the outcome of an episode to the reward of one seat; chosen by `grpo.reward`, for single roles by `grpo.role_rewards`."""
+"""From the outcome of an episode to the reward of one seat: `grpo.reward`, for single roles `grpo.role_rewards`."""
 
 from __future__ import annotations
 
