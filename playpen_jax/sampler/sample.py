@@ -81,18 +81,23 @@ def inverse_cdf(probs: Float[Array, "B V"], u: Float[Array, "B"], block: int = 6
     """The token at quantile `u` of (unnormalised) `probs`, found block by block: two short scans in place of a long one."""
     rows, size = probs.shape
     padded = jnp.pad(probs, ((0, 0), (0, -size % block))).reshape(rows, -1, block)
-    sums = jnp.cumsum(padded.sum(-1), -1)
-    target = _below(u * sums[:, -1], sums[:, -1])
-    at = jnp.sum(sums <= target[:, None], -1)
-    inside = jnp.cumsum(jnp.take_along_axis(padded, at[:, None, None], 1)[:, 0], -1)
+    masses = padded.sum(-1)
+    sums = jnp.cumsum(masses, -1)
+    target = u * sums[:, -1]
+    at = _passing(masses, sums, target)
     before = jnp.where(at > 0, jnp.take_along_axis(sums, jnp.maximum(at - 1, 0)[:, None], 1)[:, 0], 0.0)
-    rest = _below(jnp.maximum(target - before, 0.0), inside[:, -1])
-    return at * block + jnp.sum(inside <= rest[:, None], -1)
+    inside = jnp.take_along_axis(padded, at[:, None, None], 1)[:, 0]
+    return at * block + _passing(inside, jnp.cumsum(inside, -1), target - before)
 
 
-def _below(x: Float[Array, "B"], limit: Float[Array, "B"]) -> Float[Array, "B"]:
-    """`x`, kept strictly below `limit`, so that rounding never picks a token of probability 0."""
-    return jnp.minimum(x, jnp.nextafter(limit, jnp.zeros_like(limit)))
+def _passing(masses: Float[Array, "B N"], sums: Float[Array, "B N"], target: Float[Array, "B"]) -> Int[Array, "B"]:
+    """The first place with mass where the running sum passes `target`, else the last with mass.
+
+    A parallel scan rounds every running sum in its own way, so that sums alone may pass at a place without mass, or nowhere.
+    """
+    found = (sums > target[:, None]) & (masses > 0)
+    last = masses.shape[-1] - 1 - jnp.argmax(masses[:, ::-1] > 0, -1)
+    return jnp.where(found.any(-1), jnp.argmax(found, -1), last)
 
 
 def _at(logps: Float[Array, "B V"], token: Int[Array, "B"]) -> Float[Array, "B"]:
