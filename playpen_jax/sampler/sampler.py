@@ -62,8 +62,8 @@ class Sampler:
     def __init__(self, c: model.ModelConfig, rows: int, context: int, how: Sampling, stops: tuple[int, ...], chunk: int = 4):
         self.c, self.rows, self.context, self.how, self.stops, self.chunk = c, rows, context, how, stops, chunk
         self.counters = Counters()
-        self._cache = jax.jit(partial(model.empty_cache, c, rows, context))()
-        self._unstack = jax.jit(partial(model.unstack, c))
+        self._cache = _cache_program(c, rows, context)()
+        self._unstack = _unstack_program(c)
         self._free = list(range(rows))[::-1]
         self._state = _Rows(*(np.zeros(rows, np.int32) for _ in range(5)), np.zeros((rows, 2), np.uint32))
         self._pending: dict[int, list[int]] = {}
@@ -97,9 +97,10 @@ class Sampler:
     def feed(self, row: int, ids: list[int], key: tuple[int, int], max_tokens: int) -> None:
         """Append `ids` to a row and let it speak up to `max_tokens`; what it sampled last comes first by itself."""
         state = self._state
-        if state.position[row] + len(ids) + 1 > self.context:
-            raise ValueError(f"row {row} has no room for {len(ids)} more tokens")
-        spoken = self._drawn.pop(row, None)
+        spoken = self._drawn.get(row)
+        room = self.context - int(state.position[row]) - bool(spoken) - len(ids)
+        if not 0 < max_tokens <= room:
+            raise ValueError(f"row {row} has room for {room} tokens after {len(ids)} new ones, not for a reply of {max_tokens}")
         self._pending[row] = ([int(state.token[row])] if spoken else []) + list(ids)
         state.keys[row], state.count[row] = key, 0
         state.budget[row] = max_tokens
@@ -186,6 +187,16 @@ class Sampler:
 
 def _bucket(n: int, sizes: tuple[int, ...]) -> int:
     return next((size for size in sizes if n <= size), sizes[-1])
+
+
+@cache
+def _cache_program(c: model.ModelConfig, rows: int, context: int) -> Callable:
+    return jax.jit(partial(model.empty_cache, c, rows, context))
+
+
+@cache
+def _unstack_program(c: model.ModelConfig) -> Callable:
+    return jax.jit(partial(model.unstack, c))
 
 
 @cache
