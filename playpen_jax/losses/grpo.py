@@ -53,7 +53,7 @@ def loss(
         "sampling/importance_sampling_ratio/mean": ratio,
     }
     if ref_logps is not None:
-        kl = k3(logps, ref_logps)
+        kl = k3(logps * batch.mask, ref_logps * batch.mask)  # a prompt token's may overflow, and inf * 0 is NaN
         per_token = per_token + clip.beta * kl
         metrics["kl"] = kl
     return per_token, metrics
