@@ -56,16 +56,20 @@ class SentencePiece:
             raise ValueError(f"{'tokenizer' if isinstance(model, bytes) else model}: not a sentencepiece model") from error
         self.serialized = data
         self.size = self._model.get_piece_size()
+        # sentencepiece writes a blank as this sign; the sign itself survives only as bytes
+        self._blank = [self._model.piece_to_id(f"<0x{byte:02X}>") for byte in "\u2581".encode()]
 
     def encode(self, text: str) -> list[int]:
-        return self._model.encode(clean(text))
+        first, *others = (self._model.encode(part) for part in clean(text).split("\u2581"))
+        return first + [i for part in others for i in (*self._blank, *part)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._model.decode([int(i) for i in ids])
+        """Ids that the tokenizer does not have, as models with a padded vocabulary sample them, stand for no text."""
+        return self._model.decode([int(i) for i in ids if i < self.size])
 
     def special(self, piece: str) -> int | None:
         i = self._model.piece_to_id(piece)
-        return i if self._model.id_to_piece(i) == piece else None
+        return i if self._model.is_control(i) and self._model.id_to_piece(i) == piece else None
 
 
 def clean(text: str) -> str:
