@@ -40,6 +40,16 @@ def rotate(x: Float[Array, "B T N H"], cos: Float[Array, "B T 1 H2"], sin: Float
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
 
 
+def _scores(q: Float[Array, "B K R H"], k: Float[Array, "B K S H"]) -> Float[Array, "B K R S"]:
+    """Float32 products of queries and keys."""
+    if q.shape[2] > 32:
+        return jnp.einsum("bkrh,bksh->bkrs", q, k, preferred_element_type=jnp.float32)
+    # few queries, as in decoding: XLA multiplies [S, H] x [H, R] up to five times faster on a CPU than [R, H] x [H, S],
+    # and the barrier keeps it from turning the one into the other
+    scores = jnp.einsum("bksh,bkrh->bksr", k, q, preferred_element_type=jnp.float32)
+    return jax.lax.optimization_barrier(scores).swapaxes(2, 3)
+
+
 def attend(
     q: Float[Array, "B T N H"], k: Float[Array, "B K S H"], v: Float[Array, "B K S H"], mask: Bool[Array, "B T S"]
 ) -> Float[Array, "B T N H"]:
@@ -52,8 +62,8 @@ def attend(
     K, S = k.shape[1:3]
     G = N // K
     q = q.reshape(B, T, K, G, H).transpose(0, 2, 3, 1, 4).reshape(B, K, G * T, H)
-    scores = jnp.einsum("bkrh,bksh->bkrs", q, k, preferred_element_type=jnp.float32) * H**-0.5
-    scores = jnp.where(mask[:, None, None], scores.reshape(B, K, G, T, S), jnp.finfo(jnp.float32).min)
+    scores = _scores(q, k).reshape(B, K, G, T, S) * H**-0.5
+    scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype).reshape(B, K, G * T, S)
     mixed = jnp.einsum("bkrs,bksh->bkrh", weights, v)
     return mixed.reshape(B, K, G, T, H).transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)

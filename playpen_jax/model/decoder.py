@@ -18,9 +18,9 @@ from playpen_jax.model.weights import Params
 Cache = list[dict[str, Array]]  # of each layer, k and v: [B, K, S, H]
 
 
-def _project(c: ModelConfig, w: Params, name: str, pattern: str, x: Array) -> Array:
-    """One projection, with its bias if the config gives it one."""
-    y = jnp.einsum(pattern, x, w[name].astype(c.dtype))
+def _project(c: ModelConfig, w: Params, name: str, x: Array, axes: int = 1) -> Array:
+    """One projection: the last `axes` axes of x against the first of the weight, plus a bias if the config has one."""
+    y = jnp.tensordot(x, w[name].astype(c.dtype), axes)  # einsum would sort the axes of `o` and so copy it in every step
     return y + w[f"{name}_bias"].astype(c.dtype)[None, None] if name in c.biases else y
 
 
@@ -30,14 +30,10 @@ def block(
     """One layer. `turn` rotates queries and keys; `mix(q, k, v)` attends and may hand something on, such as a cache."""
     project = partial(_project, c, w)
     h = rms_norm(x, w["attn_norm"], c.norm_eps)
-    q = turn(project("q", "btd,dnh->btnh", h))
-    k = turn(project("k", "btd,dkh->btkh", h))
-    v = project("v", "btd,dkh->btkh", h)
-    mixed, kept = mix(q, k, v)
-    x = x + project("o", "btnh,nhd->btd", mixed)
+    mixed, kept = mix(turn(project("q", h)), turn(project("k", h)), project("v", h))
+    x = x + project("o", mixed, axes=2)
     h = rms_norm(x, w["mlp_norm"], c.norm_eps)
-    h = jax.nn.silu(project("gate", "btd,df->btf", h)) * project("up", "btd,df->btf", h)
-    return x + project("down", "btf,fd->btd", h), kept
+    return x + project("down", jax.nn.silu(project("gate", h)) * project("up", h)), kept
 
 
 def hidden(
