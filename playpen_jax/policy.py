@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from playpen_jax.sampler.sampler import Sampler
 TINY = Path(__file__).parent / "tiny"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)  # a policy is itself: comparing weights is not meant
 class Policy:
     """Weights `params` of a decoder `config`, and the chat that turns messages into tokens (None: no tokenizer was found)."""
 
@@ -30,6 +32,14 @@ class Policy:
     params: Any
     chat: chats.Chat | None = None
     folder: Path | None = None
+
+    def trained(self) -> dict[str, Any]:
+        """`form` of the prompts and `players` beside it, as in the run that made the weights; the defaults if none is known."""
+        file = self.folder.parent / "config.json" if self.folder else None
+        data = json.loads(file.read_text("utf-8")) if file and file.is_file() else {}
+        if "form" in data and "players" in data:
+            return {"form": data["form"], "players": tuple(data["players"])}
+        return {"form": "short" if self.folder == TINY else "full", "players": ()}
 
     def logits(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
         """Next-token logits, float32, of whole rows without padding."""
@@ -45,7 +55,10 @@ class Policy:
         top_k: int = 0,
         top_p: float = 1.0,
     ) -> list[str]:
-        """One reply to each dialogue (a list of {"role", "content"} that ends with the user's message)."""
+        """One reply to each dialogue (a list of {"role", "content"} that ends with the user's message).
+
+        What is drawn depends on the seed and the dialogue alone; only the same dialogue given again is drawn anew.
+        """
         if self.chat is None:
             raise ValueError(f"{self.folder}: no tokenizer, so text cannot be generated")
         prompts = []
@@ -55,16 +68,15 @@ class Policy:
             prompts.append(self.chat.dialogue(dialogue)[0].tolist())
         if not prompts:
             return []
-        context = -(-(max(map(len, prompts)) + max_tokens + 1) // 128) * 128
-        rows = min(len(prompts), 64)
+        rows, context = min(_power(len(prompts)), 64), max(_power(max(map(len, prompts)) + max_tokens), 128)
         sampler = Sampler(self.config, rows, context, Sampling(temperature, top_k, top_p), self.chat.stops)
         sampler.load(self.params)
         replies: dict[int, str] = {}
-        waiting, speaking = list(range(len(prompts)))[::-1], {}
+        waiting, speaking, keys = list(range(len(prompts)))[::-1], {}, _keys(seed, prompts)
         while waiting or speaking:
             while waiting and (row := sampler.take()) is not None:
                 i = waiting.pop()
-                sampler.feed(row, prompts[i], _key(seed, i), max_tokens)
+                sampler.feed(row, prompts[i], keys[i], max_tokens)
                 speaking[row] = i
             for reply in sampler.run():
                 replies[speaking.pop(reply.row)] = self.chat.text(reply.ids)
@@ -79,9 +91,20 @@ def _logits(c: model.ModelConfig, params: Any, tokens: Int[Array, "B T"]) -> Flo
     return model.logits(c, params, x)
 
 
-def _key(seed: int, i: int) -> tuple[int, int]:
-    digest = hashlib.blake2b(f"{seed}/{i}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")
+def _power(n: int) -> int:
+    """The power of two from `n` on: few shapes to compile."""
+    return 1 << (n - 1).bit_length()
+
+
+def _keys(seed: int, prompts: list[list[int]]) -> list[tuple[int, int]]:
+    """A key for each prompt, from the seed, its ids, and how often it came before."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    keys = []
+    for ids in map(tuple, prompts):
+        digest = hashlib.blake2b(f"{seed}/{seen[ids]}/{ids}".encode(), digest_size=8).digest()
+        keys.append((int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")))
+        seen[ids] += 1
+    return keys
 
 
 def load(path: str | Path, dtype: str = "auto") -> Policy:
