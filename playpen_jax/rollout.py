@@ -101,10 +101,14 @@ class _Live:
 
 
 class Rollout:
-    """Plays jobs with the given policies (name -> sampler); the same jobs give the same episodes in any order and company."""
+    """Plays jobs with the given policies (name -> sampler); the same jobs give the same episodes in any order and company.
 
-    def __init__(self, samplers: Mapping[str, Sampler], chat: Chat, limits: Limits):
-        self.samplers, self.chat, self.limits = dict(samplers), chat, limits
+    `chat`: that of all policies, or name -> chat.
+    """
+
+    def __init__(self, samplers: Mapping[str, Sampler], chat: Chat | Mapping[str, Chat], limits: Limits):
+        self.samplers, self.limits = dict(samplers), limits
+        self.chats = chat if isinstance(chat, Mapping) else dict.fromkeys(samplers, chat)
 
     def play(self, jobs: Iterable[Job], done: Callable[[Episode], None] = lambda episode: None) -> list[Episode]:
         """All episodes, in the order of the jobs; `done` hears of each as it ends."""
@@ -163,8 +167,8 @@ class Rollout:
     def _ask(self, live: _Live, seat: str, speaking: dict) -> bool:
         """Hand the pending message to the seat's policy; False if the dialogue has no room for it and a reply."""
         name, dialogue, text = live.job.seats[seat], live.dialogues[seat], live.play.ask.text
-        sampler = self.samplers[name]
-        new = self.chat.bridge(text, dialogue.closed) if dialogue.ids else self.chat.opening(text)
+        sampler, chat = self.samplers[name], self.chats[name]
+        new = chat.bridge(text, dialogue.closed) if dialogue.ids else chat.opening(text)
         room = sampler.context - len(dialogue.ids) - len(new)
         if room < 1:
             live.cut("context", f"more than {sampler.context} tokens")
@@ -180,7 +184,7 @@ class Rollout:
         dialogue = live.dialogues[seat]
         dialogue.add(reply.ids, True, reply.logps, reply.sampled_logps)
         dialogue.closed = reply.stop == "stop"
-        live.answer(seat, name, self.chat.text(reply.ids), reply.stop)
+        live.answer(seat, name, self.chats[name].text(reply.ids), reply.stop)
 
 
 def replayed(job: Job, episode: Episode) -> Play:
