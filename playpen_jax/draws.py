@@ -17,11 +17,7 @@ from playpen_jax.rollout import Job
 def check(config: configs.Config) -> None:
     """Raise `ConfigError` for games, seats and players that do not exist, before anything is loaded."""
     try:
-        for name, specs in players.parse(config.players, config.games).items():
-            game = games.make(name)
-            for seat, spec in players.seating(game, specs).items():
-                if spec != players.LEARNER:
-                    players.scripted(game, seat, spec)
+        players.check(config.players, config.games)
         rewards.chosen(config.grpo.reward, config.grpo.role_rewards)
     except (KeyError, ValueError) as error:
         raise configs.ConfigError(str(error.args[0])) from None

@@ -7,7 +7,6 @@ or a game. DIR gets the clembench results tree, results.csv, results.html, summa
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,17 +34,8 @@ def chosen(suite: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def setup(path: str, learner: policy.Policy) -> dict:
-    """Form of prompts and partners that the policy was trained with, where that is known."""
-    folder = Path(path) if path != "tiny" else policy.TINY
-    for file in (folder / "config.json", folder.parent.parent / "config.json"):
-        data = json.loads(file.read_text()) if file.is_file() else {}
-        if "form" in data and "players" in data:
-            return {"form": data["form"], "players": tuple(data["players"])}
-    return {"form": "short" if learner.folder == policy.TINY else "full", "players": ()}
-
-
 def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tuple[str, ...]) -> list[rollout.Job]:
+    players.check(specs, names)
     seats = players.parse(specs, names)
     found = []
     for name in names:
@@ -89,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         learner = policy.load(args.checkpoint)
         if learner.chat is None:
             raise ValueError(f"--checkpoint={args.checkpoint} has no tokenizer")
-        trained = setup(args.checkpoint, learner)
+        trained = learner.trained()
         form = args.form or trained["form"]
         specs = trained["players"] if args.players is None else tuple(filter(None, args.players.split(",")))
         todo = jobs(args, names, form, specs)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
+from games import make
 from games.core import Game, Play, Player
 
 LEARNER = "learner"
@@ -31,9 +33,12 @@ def scripted(game: Game, seat: str, spec: str) -> Scripted:
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}, or a policy"
         raise ValueError(f"{game.name}.{seat} has no player {name!r}: {hint}")
     try:
-        return Scripted(known[name], float(strength or 1.0))
+        value = float(strength or 1.0)
     except ValueError:
-        raise ValueError(f"{game.name}.{seat}={spec}: the strength is a number from 0 to 1") from None
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise ValueError(f"{game.name}.{seat}={spec}: the strength is a number from 0 to 1")
+    return Scripted(known[name], value)
 
 
 def seating(game: Game, specs: Mapping[str, str], default: str = LEARNER) -> dict[str, str]:
@@ -45,14 +50,26 @@ def seating(game: Game, specs: Mapping[str, str], default: str = LEARNER) -> dic
     return {seat: default for seat in game.seats} | chance | dict(specs)
 
 
-def parse(specs: tuple[str, ...], games: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """`game.seat=player` entries of a config as game -> seat -> player."""
+def parse(specs: Sequence[str], games: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`game.seat=player` entries as game -> seat -> player, for these games; entries of other games are left out.
+
+    Raises `ValueError` or `KeyError` for an entry of another form, and for a game that does not exist.
+    """
     found: dict[str, dict[str, str]] = {game: {} for game in games}
     for spec in specs:
         place, equals, player = spec.partition("=")
         game, dot, seat = place.rpartition(".")
         if not equals or not dot or not player:
             raise ValueError(f"players: {spec!r} is not of the form game.seat=player")
-        if game in found:
+        if make(game).name in found:
             found[game][seat] = player
     return found
+
+
+def check(specs: Sequence[str], games: Sequence[str], policies: Sequence[str] = (LEARNER,)) -> None:
+    """Raise `ValueError` or `KeyError` for a game, a seat or a player that does not exist."""
+    for name, chosen in parse(specs, games).items():
+        game = make(name)
+        for seat, spec in seating(game, chosen).items():
+            if spec not in policies:
+                scripted(game, seat, spec)
