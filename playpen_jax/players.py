@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from games import make
 from games.core import Game, Play, Player
@@ -66,10 +66,15 @@ def parse(specs: Sequence[str], games: Sequence[str]) -> dict[str, dict[str, str
     return found
 
 
-def check(specs: Sequence[str], games: Sequence[str], policies: Sequence[str] = (LEARNER,)) -> None:
+def check_seats(game: Game, seats: Mapping[str, str], policies: Iterable[str]) -> None:
+    """Raise `ValueError` for a player that is neither one of the game's own nor a policy; chance is never a policy's."""
+    for seat, spec in seats.items():
+        if spec not in policies or seat in game.chance:
+            scripted(game, seat, spec)
+
+
+def check(specs: Sequence[str], games: Sequence[str]) -> None:
     """Raise `ValueError` or `KeyError` for a game, a seat or a player that does not exist."""
     for name, chosen in parse(specs, games).items():
         game = make(name)
-        for seat, spec in seating(game, chosen).items():
-            if spec not in policies:
-                scripted(game, seat, spec)
+        check_seats(game, seating(game, chosen), (LEARNER,))
