@@ -15,6 +15,7 @@ PLAIN = dataclasses.replace(GROUPED, kv_heads=4, tied=False, biases=BIASED)
 
 init = jax.jit(model.init, static_argnums=0)
 hidden = jax.jit(model.hidden, static_argnums=(0, 5))
+logits = jax.jit(model.logits, static_argnums=0)
 unstack = jax.jit(model.unstack, static_argnums=0)
 extend = jax.jit(model.extend, static_argnums=(0, 7))
 
@@ -82,7 +83,7 @@ def test_fresh_weights_are_repeatable_and_predict_almost_evenly():
     assert not np.array_equal(params["layers"]["gate"], params["layers"]["up"])
     h = whole(c, params, tokens(c, 4, 20))
     assert abs((h**2).mean() - 1) < 0.05  # norms start at one
-    assert np.asarray(model.logits(c, params, h)).std() < 0.2
+    assert np.asarray(logits(c, params, h)).std() < 0.2
 
 
 @pytest.mark.parametrize("c", [GROUPED, PLAIN])
@@ -117,8 +118,8 @@ def test_cached_pass_equals_whole_pass_at_every_position(c):
     for r, n in enumerate(lengths):
         np.testing.assert_allclose(got[r, :n], wanted[r, :n], rtol=1e-4, atol=1e-5)
     assert not np.any(cache[0]["k"][1])  # the row that was never used
-    logits = model.logits(c, layers, got[3, :17])
-    np.testing.assert_allclose(logits, model.logits(c, params, wanted[3, :17]), rtol=1e-4, atol=1e-4)
+    one, other = logits(c, layers, got[3, :17]), logits(c, params, wanted[3, :17])
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_dropped_writes_leave_the_cache_alone():
@@ -194,8 +195,8 @@ def test_gradients_reach_every_weight_and_are_the_same_with_and_without_remat():
     segments = np.int32([[1] * 6 + [2] * 6, [1] * 8 + [0] * 4])
 
     def loss(params, remat):
-        logits = model.logits(c, params, model.hidden(c, params, ids, positions, segments, remat))
-        logps = jnp.take_along_axis(jax.nn.log_softmax(logits), ids[:, :, None], axis=-1)[..., 0]
+        scores = logits(c, params, hidden(c, params, ids, positions, segments, remat))
+        logps = jnp.take_along_axis(jax.nn.log_softmax(scores), ids[:, :, None], axis=-1)[..., 0]
         return -(logps * (segments > 0)).mean()
 
     grad = jax.jit(jax.grad(loss), static_argnums=1)
@@ -219,4 +220,4 @@ def test_bfloat16_computes_from_float32_masters():
     h, _ = extend(c, layers, cache, ids, np.zeros(2, np.int32), np.full(2, 16, np.int32), None, 16)
     assert h.dtype == jnp.bfloat16
     assert np.abs(np.asarray(h, np.float32) - rough.astype(np.float32)).max() < 0.15
-    assert model.logits(c, params, h).dtype == jnp.float32
+    assert logits(c, params, h).dtype == jnp.float32
