@@ -14,8 +14,8 @@ import numpy as np
 from playpen_jax import model
 from playpen_jax.sampler.sample import Sampling, sample, uniforms
 
-PREFILL_LINES = (8, 64)  # lines per prefill call, smallest that fits
-PREFILL_WIDTHS = (16, 64, 256)  # new tokens per line and call
+PREFILL = 256  # tokens (lines times width) of one prefill call
+PREFILL_WIDTHS = (8, 16, 32, 64, 256)  # new tokens per line and call, smallest that fits
 SPAN = 128  # the cache is read up to a power of two times this
 
 
@@ -116,34 +116,46 @@ class Sampler:
         return bool(self._pending) or bool(self._state.active.any())
 
     def run(self) -> list[Reply]:
-        """Prefill what was fed, decode one chunk, and return the replies that ended."""
-        self._run_prefill()
+        """Prefill what was fed, decode one chunk, and return the replies that ended.
+
+        A few new tokens wait until a call is worth while, as long as at least half of the rows in use are speaking.
+        """
+        waiting = sum(map(len, self._pending.values()))
+        if waiting >= PREFILL // 2 or 2 * self._state.active.sum() < self.rows - len(self._free):
+            self._run_prefill()
         return self._run_decode() if self._state.active.any() else []
 
     def _run_prefill(self) -> None:
-        state = self._state
+        """All pending tokens: lines of like width share a call, so that few places are empty and few shapes compiled."""
         while self._pending:
-            lines = sorted(self._pending, key=lambda row: -len(self._pending[row]))[: PREFILL_LINES[-1]]
-            height = _bucket(len(lines), PREFILL_LINES)
-            width = _bucket(max(len(self._pending[lines[0]]) - 1, 1), PREFILL_WIDTHS)
-            tokens = np.zeros((height, width), np.int32)
-            start, length = np.zeros(height, np.int32), np.zeros(height, np.int32)
-            rows = np.full(height, self.rows, np.int32)
-            for i, row in enumerate(lines):
-                ids = self._pending[row]
-                n = min(len(ids) - 1, width)  # the last id goes through the first decode step
-                tokens[i, :n] = ids[:n]
-                rows[i], start[i], length[i] = row, state.position[row], n
-                state.position[row] += n
-                if n == len(ids) - 1:
-                    del self._pending[row]
-                    state.token[row], state.active[row] = ids[-1], 1
-                else:
-                    self._pending[row] = ids[n:]
-            self.counters.prefilled += int(length.sum())
-            if length.any():
-                span = self._span(int((start + length).max()))
-                self._cache = self._prefill(self._layers, self._cache, tokens, start, length, rows, span=span)
+            by_width: dict[int, list[int]] = {}
+            for row, ids in self._pending.items():
+                by_width.setdefault(_bucket(max(len(ids) - 1, 1), PREFILL_WIDTHS), []).append(row)
+            for width, rows in by_width.items():
+                height = PREFILL // width
+                for i in range(0, len(rows), height):
+                    self._prefill_lines(rows[i : i + height], height, width)
+
+    def _prefill_lines(self, lines: list[int], height: int, width: int) -> None:
+        """One call: the next `width` tokens of each line; the last id of a message goes through the first decode step."""
+        state = self._state
+        tokens = np.zeros((height, width), np.int32)
+        start, length = np.zeros(height, np.int32), np.zeros(height, np.int32)
+        rows = np.full(height, self.rows, np.int32)
+        for i, row in enumerate(lines):
+            ids = self._pending[row]
+            n = min(len(ids) - 1, width)
+            tokens[i, :n] = ids[:n]
+            rows[i], start[i], length[i] = row, state.position[row], n
+            state.position[row] += n
+            self._pending[row] = ids[n:]
+            if len(ids) - n == 1:
+                del self._pending[row]
+                state.token[row], state.active[row] = ids[-1], 1
+        self.counters.prefilled += int(length.sum())
+        if length.any():
+            span = self._span(int((start + length).max()))
+            self._cache = self._prefill(self._layers, self._cache, tokens, start, length, rows, span=span)
 
     def _run_decode(self) -> list[Reply]:
         state = self._state
