@@ -3,7 +3,7 @@
 python -m playpen_jax.train --config=grpo.py
 """
 
-from playpen_jax.config import Checkpoints, Config, Evaluation, Grpo, Optim, Rollout
+from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Optim, Rollout
 
 
 def config() -> Config:
@@ -12,9 +12,10 @@ def config() -> Config:
         games=("wordle", "taboo", "guesswhat"),
         players=("taboo.describer=scripted", "guesswhat.answerer=scripted"),
         form="short",
-        rollout=Rollout(rows=64, context=384, max_tokens=32),
+        rollout=Rollout(rows=64, context=256, max_tokens=32),
         grpo=Grpo(instances=24, plays=8, pool=400),
         optim=Optim(learning_rate=2e-4),
+        batch=Batching(length=256, micro=16),
         eval=Evaluation(split="test", episodes=50),
         checkpoints=Checkpoints(every=10),
     )

@@ -1,6 +1,7 @@
 """The tiny embedded model: imitate scripted players, some good, some weak, some that break the format.
 
-python -m playpen_jax.train --config=tiny_sft.py && python -m playpen_jax.convert runs/tiny_sft playpen_jax/tiny --dtype=bfloat16
+python -m playpen_jax.train --config=tiny_sft.py &&
+python -m playpen_jax.convert runs/tiny_sft playpen_jax/tiny --dtype=bfloat16
 """
 
 from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Model, Optim, Rollout, Sft

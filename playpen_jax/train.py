@@ -130,6 +130,17 @@ def grpo_rows(config: configs.Config, episodes: Sequence[Episode]) -> tuple[list
     return rows, found
 
 
+def teaching(rows: list[Weighted]) -> list[Weighted]:
+    """Only the rows with an advantage; the gradient stays as it is for all of them.
+
+    A row of a zero-variance group adds nothing but its tokens to the count by which the loss is divided, so the other rows'
+    advantages are scaled by their share of the tokens.
+    """
+    kept = [w for w in rows if w.advantage]
+    share = sum(w.row.mask.sum() for w in kept) / max(sum(w.row.mask.sum() for w in rows), 1)
+    return [Weighted(w.row, float(w.advantage * share)) for w in kept] or rows
+
+
 def grpo_step(run: Run, state: TrainState, ref_params: Any, step: int, apply: Callable) -> tuple[TrainState, dict[str, float]]:
     """One rollout, its transcripts, and the updates made on it."""
     config, began = run.config, time.perf_counter()
@@ -138,7 +149,7 @@ def grpo_step(run: Run, state: TrainState, ref_params: Any, step: int, apply: Ca
     played = time.perf_counter()
     write_episodes(run.workdir, step + 1, episodes)
     rows, found = grpo_rows(config, episodes)
-    batch, left_out = pack(rows, config.batch.length, config.batch.micro)
+    batch, left_out = pack(rows if config.grpo.beta else teaching(rows), config.batch.length)
     folded, used = micro_batches(batch, config.batch.micro)
     for _ in range(config.grpo.updates):
         state, learned = apply(state, ref_params, folded, used)
@@ -219,6 +230,9 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
 def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
     """Check the settings and load what is trained: the run, its weights, and the packed rows to imitate (sft)."""
     draws.check(config)
+    if config.algorithm == "grpo" and config.batch.length < config.rollout.context:
+        sizes = f"batch.length={config.batch.length} is less than rollout.context={config.rollout.context}"
+        raise configs.ConfigError(f"{sizes}: longer dialogues could be played but not learned from")
     open_workdir(config, workdir)
     mesh, bins, chat, source = sharding.make_mesh(config.mesh), None, None, None
     kept = workdir / "model"
