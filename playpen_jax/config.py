@@ -169,9 +169,39 @@ def load(name: str, overrides: dict[str, str] | None = None) -> Config:
     config = scope["config"]()
     if not isinstance(config, Config):
         raise ConfigError(f"{path}: config() returned {type(config).__name__}, not Config")
+    check(config, str(path))
     for key, text in (overrides or {}).items():
         config = override(config, key, text)
     return config
+
+
+def check(node: Any, where: str, prefix: str = "") -> None:
+    """Raise `ConfigError` for a value that is not of its setting's type, as a config file can give it."""
+    for name, kind in typing.get_type_hints(type(node)).items():
+        value = getattr(node, name)
+        if dataclasses.is_dataclass(kind) and isinstance(value, kind):
+            check(value, where, f"{prefix}{name}.")
+        elif not fits(value, kind):
+            raise ConfigError(f"{where}: '{prefix}{name}' wants {_kind(kind)}, not {value!r}")
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a setting's type; a whole number will do for a float."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, k) for k in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, tuple) and all(fits(part, inner[0]) for part in value)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _kind(kind: Any) -> str:
+    """How a type is called in a message."""
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
 
 
 def override(config: Any, key: str, text: str) -> Any:
@@ -215,7 +245,7 @@ def read(text: str, kind: Any, key: str) -> Any:
             return kind(text)
     except ValueError:
         pass  # said below, in our words
-    raise ConfigError(f"'{key}' wants {kind.__name__}, not {text!r}")
+    raise ConfigError(f"'{key}' wants {_kind(kind)}, not {text!r}")
 
 
 def _parts(text: str) -> list[str]:
