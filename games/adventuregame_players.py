@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from games.adventuregame_route import CARRIED, Errand, route
 from games.core import Player, View
 
-_LIST = re.compile(r"\ba ([a-z ]+?)(?=, a | and a |$)")
+_ROOM = re.compile(r"You are in an? ([a-z ]+?) now")
+_LIST = re.compile(r"\ban? ([a-z ]+?)(?=, an? | and an? |$)")
 _GOAL = re.compile(r"the ([a-z ]+?) (on|in) the ([a-z ]+?)(?=, the | and the |$)")
 _HELD = re.compile(r"The ([a-z ]+?) is (on|in) the ([a-z ]+)")
 _STATE = re.compile(r"The ([a-z ]+?) is (?:now )?(open|closed)")
@@ -38,14 +39,14 @@ class Memory:
         self.holder: dict[str, str] = {}  # thing -> what it is on or in
         self.closed: set[str] = set()
         self.boxes: set[str] = set()
-        start = seen[0].rfind("You are in a ")
+        start = seen[0].rfind("You are in a")
         for text in (seen[0][start:], *seen[1:]):
             for sentence in text.split("."):
                 self._read(sentence.strip())
 
     def _read(self, sentence: str) -> None:
-        if sentence.startswith("You are in a "):
-            self.room = sentence[len("You are in a ") :].removesuffix(" now")
+        if found := _ROOM.fullmatch(sentence):
+            self.room = found[1]
             self.exits[self.room] = []
         elif sentence.startswith("There ") and sentence.endswith(" here"):
             self.exits[self.room] = _LIST.findall(sentence.removesuffix(" here").replace("a passage to ", ""))

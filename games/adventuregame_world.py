@@ -49,6 +49,10 @@ def load_words(world: str) -> Words:
     return Words(kinds, called, {name: type_ for type_, name in called.items()}, where, doors)
 
 
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
 class Result(NamedTuple):
     """What a command did: the text that the player reads, and the verb done, or the type and phase of the failure."""
 
@@ -62,7 +66,7 @@ class World:
     """Facts that change by commands. `limited`: the inventory holds two things at most."""
 
     def __init__(self, words: Words, facts: Iterable[Fact], limited: bool):
-        self.words, self.limited = words, limited
+        self.words, self.limited, self.silent = words, limited, False
         self.facts: dict[Fact, None] = dict.fromkeys(facts)
         self.types = {f[1]: f[2] for f in self.facts if f[0] in ("type", "room")} | {"inventory": "inventory"}
         self.ids = {type_: x for x, type_ in reversed(self.types.items())}
@@ -74,18 +78,20 @@ class World:
         self.facts |= dict.fromkeys(("accessible", x) for x in furniture + held)
 
     def copy(self) -> World:
-        """The same world, to try commands in."""
+        """The same world, to try commands in; it does not describe its rooms, which takes the most time."""
         twin = World.__new__(World)
-        twin.__dict__.update(self.__dict__, facts=dict(self.facts))
+        twin.__dict__.update(self.__dict__, facts=dict(self.facts), silent=True)
         return twin
 
     def describe(self) -> str:
         """What the player sees in the room."""
+        if self.silent:
+            return ""
         held = self._held()
         covered = {x for rel, x, h in held if rel == "in" and (h == "inventory" or ("closed", h) in self.facts)}
         there = [f[1] for f in self.facts if f[0] == "at" and f[2] == self.room]
         seen = [x for x in there if self._kind(x) not in ("hidden", "floor") and x not in covered]
-        parts = [f"You are in a {self.called(self.room)} now."]
+        parts = [f"You are in {_a(self.called(self.room))} now."]
         parts += [f"There {self._listed(seen)}."] if seen else []
         for x in seen:
             parts += [f"The {self.called(x)} is {state}." for state in ("open", "closed") if (state, x) in self.facts]
@@ -212,7 +218,7 @@ class World:
         if ("at", self.player, room) in self.facts:
             return Result(f"The {name} is where you are.", fail="going_to_current_room")
         if ("exit", self.room, room) not in self.facts:
-            return Result(f"No passage leads from here to a {name}.", fail="no_exit_to")
+            return Result(f"No passage leads from here to {_a(name)}.", fail="no_exit_to")
         movers = [self.player, *(x for rel, x, h in self._held() if (rel, h) == ("in", "inventory"))]
         self._change([("at", x, room) for x in movers], [("at", x, self.room) for x in movers])
         self.room = room
@@ -258,8 +264,8 @@ class World:
         return self.ids.get(type_)
 
     def _listed(self, things: list[str]) -> str:
-        """ "is a X", "are a X, a Y and a Z"."""
-        *most, last = [f"a {self.called(x)}" for x in things]
+        """ "is a X", "are a X, an Y and a Z"."""
+        *most, last = [_a(self.called(x)) for x in things]
         return f"are {', '.join(most)} and {last}" if most else f"is {last}"
 
     def _contents(self, holder: str) -> str:

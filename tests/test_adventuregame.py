@@ -14,6 +14,7 @@ from games import records
 from games.adventuregame import read_world
 from games.adventuregame_grammar import Command, parse
 from games.adventuregame_make import LEVELS, target
+from games.adventuregame_players import Memory
 from games.adventuregame_route import CARRIED, Errand, route
 from games.core import SPLITS, InstanceError, play_out, split_of
 from tests.common import SHARED
@@ -198,14 +199,14 @@ def test_what_is_carried_comes_along():
 def test_texts():
     play = played([])
     assert play.ask.text == (
-        "Bring it.\n\nYou are in a kitchen now. There are a table, a cupboard and a apple. The cupboard is closed. "
+        "Bring it.\n\nYou are in a kitchen now. There are a table, a cupboard and an apple. The cupboard is closed. "
         "The apple is on the table. There is a passage to a hallway here."
     )
     texts = []
     for reply in WON[:3]:
         play.reply(reply)
         texts.append(play.ask.text)
-    assert texts[0] == "You take the apple. In your inventory you have a apple.\n"
+    assert texts[0] == "You take the apple. In your inventory you have an apple.\n"
     assert texts[1] == "The cupboard is now open. In the cupboard there is a plate.\n"
     assert texts[2] == (
         "You are in a hallway now. There are a shelf and a book. The book is on the shelf. "
@@ -268,6 +269,23 @@ def test_scores_of_plans():
     assert found["plan_followed_ratio"] == pytest.approx(2 / 5)
     assert found["plan_average_viability_ratio"] == pytest.approx((1 + 0 + 0.5 + 1 + 1) / 5)
     assert (found["bad_plan_follow_ratio"], found["bad_plan_dismiss_ratio"]) == (pytest.approx(1 / 5), pytest.approx(4 / 5))
+
+
+def test_plans_are_tried_in_a_silent_copy():
+    world, _ = read_world(instance())
+    before, twin = world.describe(), world.copy()
+    assert twin.act("go hallway") == ("", "go", "", "resolution") and twin.room == "hallway1"
+    assert world.describe() == before and world.room == "kitchen1"
+    plan = ",".join(["go kitchen", "go hallway"] * 4000)
+    play = played([f"> go hallway{PLAN} {plan}", "give up"], variant="plan")
+    assert play.outcome.metrics["plan_average_viability_ratio"] == 1 / 2
+
+
+def test_players_read_names_that_begin_with_a_vowel():
+    memory = Memory(["Put the egg on the bench.\n\nYou are in an orchard now. There are an egg and a bench."])
+    assert memory.room == "orchard" and memory.at == {"egg": "orchard", "bench": "orchard"}
+    memory = Memory(["", "You are in a yard now. There are passages to an orchard and a henhouse here."])
+    assert memory.exits == {"yard": ["orchard", "henhouse"]}
 
 
 def test_a_plan_changes_nothing():
