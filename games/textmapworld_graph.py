@@ -11,6 +11,7 @@ from typing import Any
 
 Near = Mapping[Any, Set]
 DIRECTIONS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
+FAR_OFF = 100  # an edit distance from which on the similarity is 0 to the last bit
 PATIENCE = 100_000  # assignments tried for an edit distance; the official maps need some thousands at most
 
 
@@ -48,8 +49,11 @@ def similarity(near: Near, drawn: Any) -> float:
     except (TypeError, KeyError, IndexError, AttributeError):  # a drawing is whatever a player wrote
         return 0
     edges_in_truth = {frozenset((room, other)) for room in near for other in near[room]}
-    distance = edit_distance(set(near), edges_in_truth, nodes.union(*edges), edges)
-    return 200 * (1 - 1 / (1 + math.exp(-min(distance, 1000) / 2)))
+    nodes = nodes.union(*edges)
+    distance = len(nodes) - len(near) + len(edges) - len(edges_in_truth)  # the least that it can be
+    if distance < FAR_OFF:
+        distance = edit_distance(set(near), edges_in_truth, nodes, edges)
+    return 200 * (1 - 1 / (1 + math.exp(-min(distance, FAR_OFF) / 2)))
 
 
 def edit_distance(nodes_a: Set, edges_a: Set[frozenset], nodes_b: Set, edges_b: Set[frozenset]) -> int:
