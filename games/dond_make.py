@@ -68,6 +68,7 @@ _FULL = """You and one other player divide a pile of items by talking to each ot
 How it goes:
 1. You both see the same pile, but every kind of item has a value for you that only you know. The other player has other values.
 2. You write in turns, at most $N$ messages each. Whatever you write is passed on word for word: write only the message.
+   What the other player writes reaches you in the same way.
 3. At any turn you may send your claim instead: the items you want for yourself, on one line in square brackets. The other
    player does not see it and has to send a claim next. Claims are final. After the last message both of you have to send one.
 4. A claim looks like this: [Proposal: 1 hat, 2 books]
@@ -84,7 +85,7 @@ What one of each is worth to you:
 
 $VALUE_FUNCTION$
 
-Now write your message, or your claim.
+Now write your message, or your claim. If the other player has begun, you read that message below.
 """
 _SHORT = """Divide items with a partner. Send up to $N$ messages, then claim your part: [Proposal: 1 hat, 2 books]
 Claims must not overlap. {goal}

@@ -196,18 +196,18 @@ TEXTS = {
             'Begin with a short description of your grid that starts with "DESCRIPTION:". Your grid:\n$GRID$'
         ),
         "desc_intro": "Here is my ",
-        "q_reprompt": 'Ask me a question that tells you more about my grid. Start with "QUESTION:" and write nothing else.',
-        "a_request": ' Reply to this question. Start with "ANSWER:" and write nothing else.',
+        "q_reprompt": 'Ask me a question that tells you more about my grid. Write it behind "QUESTION:", and nothing else.',
+        "a_request": ' Answer this question. Write your answer behind "ANSWER:", and nothing else.',
         "d_reprompt": (
             'Decide now: do we have the same grid? Write "DECISION: same grid" if every cell is the same, or '
-            '"DECISION: different grids" if any cell is not, and nothing else.\n'
+            '"DECISION: different grids" if any cell is not, and nothing else.'
         ),
     },
     "short": {
         "initial_prompt": "Same grid as mine or not? Start with DESCRIPTION: and describe yours.\n$GRID$",
         "desc_intro": "My ",
-        "q_reprompt": "QUESTION: and a question.",
-        "a_request": " ANSWER: and an answer.",
+        "q_reprompt": "Ask QUESTION: ...",
+        "a_request": " Say ANSWER: ...",
         "d_reprompt": "Say DECISION: same grid or DECISION: different grids",
     },
 }

@@ -99,7 +99,7 @@ PROMPTS = {
         "You and a partner play a word game. Your partner knows a secret word and gives you clues; you must find the word.\n\n"
         "- You have $N$ guesses, one after each clue. Fewer guesses are better.\n"
         "- Each clue is shown to you after CLUE:.\n"
-        "- A guess is one word. Start each reply with GUESS: and write nothing else, for example:\n\n"
+        "- A guess is one word. Write it behind GUESS:, and nothing else, for example:\n\n"
         "GUESS: kitten\n\nHere is the first clue.",
     ),
     "short": (

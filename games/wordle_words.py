@@ -83,7 +83,7 @@ guess: one word of five letters
 An example. Your answer:
 explanation: five different letters that are in many words
 guess: stone
-My reply, were the word "paste":
+My reply, if the word were "paste":
 guess_feedback: s<yellow> t<yellow> o<red> n<red> e<green>
 
 Now make your first guess."""
@@ -106,7 +106,9 @@ explanation: a light in the sky, and the second letter is an o
 guess: stars
 Your answer:
 explanation: it suits the clue, but its second letter is no o
-agreement: no"""
+agreement: no
+
+Now it begins."""
 _SHORT_RULES = "find the word\nexplanation: known letters\nguess: five letters"
 _SHORT_JUDGE = "good guess?\nexplanation: why\nagreement: yes or no"
 _FULL = {
