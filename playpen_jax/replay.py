@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,15 +17,18 @@ from playpen_jax.programs import parser, user_errors
 
 
 def read(path: Path) -> Iterator[dict]:
-    """The recorded episodes under a path; raises `ValueError` if there are none."""
-    if path.is_file():
-        yield from records.read_records(path)
-        return
-    files = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
-    found = False
-    for record in (r for file in files for r in records.read_records(file)) if files else results_tree.read(path):
-        found = True
-        yield record
+    """The recorded episodes under a path; raises `ValueError` with the file for what is none, and if there are none."""
+    files = [path] if path.is_file() else sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
+    found = 0
+    for place, records_there in [(file, records.read_records(file)) for file in files] or [(path, results_tree.read(path))]:
+        try:
+            for record in records_there:
+                found += 1
+                if not isinstance(record.get("game"), str):
+                    raise ValueError(f"episode {found}: field 'game': a text is wanted")
+                yield record
+        except (ValueError, EOFError, OSError, zlib.error) as error:  # broken JSON, UTF-8 or gzip
+            raise ValueError(str(error) if str(place) in str(error) else f"{place}: {error}") from None
     if not found:
         raise ValueError(f"{path}: neither recorded episodes nor a clembench results tree")
 
@@ -53,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             count[kind] += 1
             if kind != "equal" and shown < args.show:
                 shown += 1
-                place = f"{record['game']}/{record['experiment']}/{record['game_id']} {record.get('model', '')}"
+                place = f"{record['game']}/{record.get('experiment')}/{record.get('game_id')} {record.get('model', '')}"
                 print(f"{place}: {kind}: {why}", file=sys.stderr)
     total = {key: sum(count[key] for count in counts.values()) for key in ("episodes", "equal", "different", "failed")}
     for game, count in [*sorted(counts.items()), ("total", total)]:
