@@ -239,7 +239,7 @@ def _decode_program(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...],
             logps = jax.lax.dynamic_update_index_in_dim(logps, logp, i, 1)
             sampled = jax.lax.dynamic_update_index_in_dim(sampled, drawn, i, 1)
             position, count = position + active, count + active
-            done = (new[:, None] == ends).any(-1) | (count >= budget)
+            done = (new[:, None] == ends[None]).any(-1) | (count >= budget)
             return i + 1, cache, new, position, jnp.where(done, 0, active), count, ids, logps, sampled
 
         def more(carry):
