@@ -67,8 +67,8 @@ def make(
         batch = jax.lax.with_sharding_constraint(batch, rows)
         grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature)
         changes, opt_state = tx.update(grads, state.opt_state, state.params)
-        metrics["grad_norm"] = optax.global_norm(grads)
-        metrics["update_norm"] = optax.global_norm(changes)
+        metrics["grad_norm"] = optax.tree.norm(grads)
+        metrics["update_norm"] = optax.tree.norm(changes)
         return TrainState(optax.apply_updates(state.params, changes), opt_state, state.step + 1), metrics
 
     return jax.jit(update, donate_argnums=0, out_shardings=(state_shardings, everywhere))
