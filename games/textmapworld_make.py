@@ -88,7 +88,7 @@ def _hide(instance: dict, rng: random.Random, least: int, most: int) -> bool:
         near.setdefault(a, set()).add(b)
         near.setdefault(b, set()).add(a)
     far = distances(near, instance["Current_Position"])
-    rooms = [room for room in far if least <= far[room] <= most]
+    rooms = sorted(room for room in far if least <= far[room] <= most)  # `far` is in the order of a set
     if rooms:
         instance["Specific_Room"] = rng.choice(rooms)
         instance["Specific_Room_Distance"] = str(far[instance["Specific_Room"]])
