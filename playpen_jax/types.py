@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, no_type_check
 
 import jax
 import numpy as np
@@ -107,6 +107,7 @@ class Episode:
         }
 
 
+@no_type_check  # the fields may be shapes, shardings or a stack of batches as well
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -124,6 +125,7 @@ class Batch:
     logps: Float[Array, "B T"]
 
 
+@no_type_check  # the fields may be shapes, shardings or a stack of batches as well
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
