@@ -51,8 +51,11 @@ def normalise(reply: str, tag: str) -> str:
 def forbidden(clue: str, words: Sequence[str]) -> tuple[str, str] | None:
     """The first (clue word, forbidden word) with the same stem; only blanks part clue words, stop words never count."""
     stems = {stem(word): word for word in reversed(words)}
-    spoken = (word for word in normalise(clue, CLUE).split(" ") if word not in stop_words())
-    return next(((word, stems[stem(word)]) for word in spoken if stem(word) in stems), None)
+    for word in normalise(clue, CLUE).split(" "):
+        hit = stems.get(stem(word))
+        if hit is not None and word not in stop_words():
+            return word, hit
+    return None
 
 
 def _outcome(status: str, turn: int, reason: str, seat: str | None = None) -> Outcome:
