@@ -1,0 +1,184 @@
+"""Measure: `python -m playpen_jax.bench games [--games=NAME,...] [--episodes=N] [--against-clemcore] [--out=FILE]`.
+
+`games`: how fast the engines are on one core. Scripted episodes are recorded first; then only the engines are timed, fed with
+the recorded replies. With clemcore installed the same episodes are played in its own game loop too.
+
+Prints one JSON object a line; times are processor time, in milliseconds. --out keeps them in a file, with the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import games
+from games.core import Game, play_out
+
+STRENGTHS = (1.0, 0.5)
+REPEATS = 5
+
+
+# --- games
+
+
+class Script(NamedTuple):
+    """A recorded episode: where it starts, who said what, and how it ended."""
+
+    instance: dict
+    settings: Mapping
+    replies: tuple[str, ...]
+    status: str
+
+
+class Loop(NamedTuple):
+    """Something that plays scripts: `start(script)`, `turn(episode, reply)` for each reply, `status(episode)` at the end."""
+
+    name: str
+    start: Callable
+    turn: Callable
+    status: Callable
+
+
+def record(game: Game, episodes: int) -> list[Script]:
+    """Episodes of scripted players, good and weak, on all levels."""
+    scripts = []
+    for instance, strength in zip(game.instances("test", episodes), itertools.cycle(STRENGTHS)):
+        settings = game.settings(instance["level"], "full")
+        players = {seat: (game.players[seat]["scripted"], strength) for seat in (*game.seats, *game.chance)}
+        play = play_out(game.start(instance, settings), players, seed=instance["game_id"])
+        scripts.append(Script(instance, settings, tuple(reply for _, reply in play.history), play.outcome.status))
+    return scripts
+
+
+def ours(game: Game) -> Loop:
+    """The engines of this repository."""
+    return Loop(
+        "playpen",
+        lambda script: game.start(script.instance, script.settings),
+        lambda play, text: play.reply(text),
+        lambda play: play.outcome.status,
+    )
+
+
+def measure(loop: Loop, scripts: Sequence[Script]) -> dict:
+    """Play every script several times; the first time is not counted, as it fills caches."""
+    starts, turns = [], []
+    clock = time.process_time
+    idle = statistics.median(-clock() + clock() for _ in range(1000))  # what a look at the clock takes is taken off
+    for number, script in itertools.product(range(REPEATS + 1), scripts):
+        before = clock()
+        episode = loop.start(script)
+        spent = [clock() - before - idle]
+        for text in script.replies:
+            before = clock()
+            loop.turn(episode, text)
+            spent.append(clock() - before - idle)
+        if loop.status(episode) != script.status:
+            raise RuntimeError(f"{loop.name} ended a recorded episode as {loop.status(episode)}, not {script.status}")
+        if number:
+            starts.append(spent[0])
+            turns += spent[1:]
+    percentile = statistics.quantiles(turns, n=100, method="inclusive")
+    return {
+        "loop": loop.name,
+        "episodes": len(starts),
+        "turns": len(turns),
+        "turns_per_second": round(len(turns) / (sum(starts) + sum(turns))),
+        "start_ms_p50": _ms(statistics.median(starts)),
+        "turn_ms_p50": _ms(percentile[49]),
+        "turn_ms_p99": _ms(percentile[98]),
+        "turn_ms_max": _ms(max(turns)),
+    }
+
+
+def _ms(seconds: float) -> float:
+    return float(f"{1000 * seconds:.3g}")
+
+
+def bench_games(options: argparse.Namespace) -> Iterator[dict]:
+    """One line a game, then the slowest, then the comparison with clemcore if it is there."""
+    rival = importlib.util.find_spec("clemcore")
+    if options.against_clemcore and not rival:
+        raise SystemExit("error: --against-clemcore: the package clemcore is not installed")
+    lines = []
+    for game in options.games or map(games.make, games.names()):
+        lines.append({"bench": "games", "game": game.name} | measure(ours(game), record(game, options.episodes)))
+        yield lines[-1]
+    median = statistics.median(line["turn_ms_p50"] for line in lines)
+    slowest = max(lines, key=lambda line: line["turn_ms_p99"])
+    yield {"bench": "games", "game": "all", "turn_ms_p50": median, "slowest": slowest["game"], "p99": slowest["turn_ms_p99"]}
+    if rival:
+        yield from _against_clemcore(options.episodes)
+
+
+def _against_clemcore(episodes: int) -> Iterator[dict]:
+    """The same taboo episodes with the same rules, in our loop and in clemcore's, with its recorders and without."""
+    from benchmarks.clemcore_games import loops  # an optional dependency
+
+    game = games.make("taboo")
+    scripts = record(game, episodes)
+    first, *rest = (measure(loop, scripts) for loop in (ours(game), *(Loop(*loop) for loop in loops())))
+    yield {"bench": "games", "game": "taboo, side by side"} | first
+    for line in rest:
+        ratio = {"times_faster": round(line["turn_ms_p50"] / first["turn_ms_p50"], 1)}
+        yield {"bench": "games", "game": "taboo, side by side"} | line | ratio
+
+
+# --- the program
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {"games": bench_games}
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("playpen_jax.bench", description=__doc__, formatter_class=plain)
+    parts = parser.add_subparsers(dest="part", required=True)
+    part = parts.add_parser("games", help="how fast the engines are")
+    part.add_argument("--games", type=_chosen, metavar="NAME,...", help="which games; all of them if not given")
+    part.add_argument("--episodes", type=int, default=40, metavar="N", help="recorded episodes per game")
+    part.add_argument("--against-clemcore", action="store_true", help="stop if clemcore is not installed")
+    part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
+    return parser
+
+
+def _chosen(names: str) -> list[Game]:
+    try:
+        return [games.make(name) for name in names.split(",")]
+    except KeyError as error:  # said in one line, as every wrong argument
+        raise argparse.ArgumentTypeError(error.args[0]) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    lines = []
+    for line in PARTS[options.part](options):
+        print(json.dumps(line), flush=True)
+        lines.append(line)
+    if options.out:
+        command = shlex.join(["python", "-m", "playpen_jax.bench", *(sys.argv[1:] if argv is None else argv)])
+        result = {"command": command, "python": platform.python_version(), "cpu": _cpu(), "lines": lines}
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _cpu() -> str:
+    """The processor's name, as far as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
