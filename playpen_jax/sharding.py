@@ -25,8 +25,8 @@ def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
     """A mesh of the axes data, fsdp, tensor over all devices; raises `ConfigError` if they do not divide."""
     devices = jax.devices() if devices is None else devices
     inner = settings.fsdp * settings.tensor
-    data = len(devices) // inner if settings.data == -1 else settings.data
-    if data * inner != len(devices):
+    data = len(devices) // max(inner, 1) if settings.data == -1 else settings.data
+    if min(data, settings.fsdp, settings.tensor) < 1 or data * inner != len(devices):
         shape = f"data={settings.data} x fsdp={settings.fsdp} x tensor={settings.tensor}"
         raise configs.ConfigError(f"a mesh of {shape} does not fit {len(devices)} devices")
     grid = np.asarray(devices).reshape(data, settings.fsdp, settings.tensor)
