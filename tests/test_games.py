@@ -23,6 +23,7 @@ import pytest
 import games
 from games import records
 from games.core import FORMS, SPLITS, Ask, Game, Outcome, Play, play_out, split_of
+from playpen_jax import config as configs
 from tests import golden_games
 from tests.common import ROOT, SHARED
 from tests.game_secrets import PLACES, SECRETS, WORDS
@@ -513,3 +514,34 @@ def test_the_golden_playthroughs_are_those_of_the_table():
 def test_golden_playthrough(game):
     wanted = golden_games.path(game.name).read_text(encoding="utf-8")
     assert golden_games.text(game) == wanted, f"if this is meant: python -m tests.golden_games {game.name}"
+
+
+# --- the page on writing a game
+
+
+def test_the_page_on_writing_a_game(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(games, "_REGISTERED", {})
+    page = (ROOT / "docs" / "games.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    rules = [line for line in blocks[0].partition("split_of\n")[2].splitlines() if line]
+    assert len(rules) <= 20, "the heading says twenty lines"
+    file = tmp_path / "higher_lower.py"
+    file.write_text("\n\n".join(blocks), encoding="utf-8")
+    assert configs.load(str(file)).games == ("higher_lower",)
+    assert capsys.readouterr().out == re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1]
+
+    game = games.make("higher_lower")
+    for check in (
+        test_same_replies_same_episode,
+        test_a_fork_goes_on_alone,
+        test_the_end_is_the_end,
+        test_outcomes_keep_the_rules_of_outcomes,
+        test_play_that_avoids_the_end_meets_a_limit,
+        test_splits_share_no_target,
+        test_instances_are_reproducible,
+        test_short_prompts_are_short,
+        test_players_are_as_good_as_their_names,
+        test_players_are_pure_functions_of_their_view,
+        test_strange_replies_meet_the_rules,
+    ):
+        check(game)
