@@ -208,7 +208,8 @@ def train_sentencepiece(texts: Sequence[str], size: int) -> bytes:
         unk_piece="<unk>",
         control_symbols=["<|user|>", "<|assistant|>"],
         split_by_unicode_script=False,  # so that a game's own signs, such as a<green>, become pieces
-        user_defined_symbols=["\n\n", "\n"],
+        # a word is the same piece after a tag, in a list and in quotes, so that a small model can learn to copy it
+        user_defined_symbols=["\n\n", "\n", ": ", ", ", "- ", "'", "', '"],
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,

@@ -27,15 +27,19 @@ def schedule(settings: configs.Optim, updates: int) -> optax.Schedule:
 
 
 def make(settings: configs.Optim, updates: int) -> optax.GradientTransformation:
-    """Clip, then AdamW; weight decay leaves norms and biases (vectors of one layer) alone."""
+    """Clip, then AdamW; weight decay leaves norms and biases alone."""
     adam = optax.adamw(
         schedule(settings, updates),
         b1=settings.b1,
         b2=settings.b2,
         weight_decay=settings.weight_decay,
-        mask=lambda params: jax.tree.map_with_path(lambda path, x: "norm" not in jax.tree_util.keystr(path), params),
+        mask=lambda params: jax.tree.map_with_path(lambda path, x: _decays(jax.tree_util.keystr(path)), params),
     )
     return optax.chain(optax.clip_by_global_norm(settings.clip), adam) if settings.clip else adam
+
+
+def _decays(name: str) -> bool:
+    return "norm" not in name and "bias" not in name
 
 
 def state_shardings(tx: optax.GradientTransformation, params: Any, param_shardings: Any, mesh: Mesh) -> Any:
