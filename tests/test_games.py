@@ -114,7 +114,7 @@ def test_another_process_plays_the_same():
 
 def test_a_fork_goes_on_alone(game):
     for one in scripts(game.name):
-        if len(one.replies) > 60:
+        if len(one.replies) > 30:
             continue
         straight = one.start(game, None)
         walker = one.start(game)
@@ -206,7 +206,7 @@ def test_play_that_avoids_the_end_meets_a_limit(game):
 def test_splits_share_no_target(game):
     owner: dict[str, str] = {}
     for split, seed in itertools.product(SPLITS, range(3)):
-        instances = game.instances(split, 3 * len(game.levels), seed=seed)
+        instances = game.instances(split, 2 * len(game.levels), seed=seed)
         targets = [game.target(instance) for instance in instances]
         assert len(set(targets)) == len(targets) > 0
         for target in targets:
