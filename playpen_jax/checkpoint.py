@@ -1,12 +1,16 @@
 """Checkpoints: Orbax, asynchronous, atomic; weights and optimizer apart, so that weights load alone.
 
-`DIR/checkpoints/STEP/` holds the items params, optimizer and meta (JSON: step, model config); `DIR/model/` holds config.json
-and the tokenizer. A half-written or corrupt newest checkpoint is passed over for the one before, and said so.
+`DIR/checkpoints/STEP/` holds the items params, optimizer and meta (JSON: step, model config), and digests.json: Orbax would
+read a flipped bit as a weight. `DIR/model/` holds config.json and the tokenizer. A half-written or corrupt newest checkpoint is
+passed over for the one before, and said so.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,13 @@ import jax
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
+from jax.experimental import multihost_utils
 
-from playpen_jax import model
+from playpen_jax import metrics, model
 from playpen_jax.types import TrainState
+
+DIGESTS = "digests.json"
+DAMAGED = "damaged-"  # before the step, in the name of a checkpoint that could not be read
 
 
 class CheckpointError(ValueError):
@@ -27,8 +35,12 @@ class Checkpoints:
     """The checkpoints of one training run."""
 
     def __init__(self, folder: Path, keep: int = 2):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self.folder = Path(folder).absolute()
+        self.folder, self._saving = Path(folder).absolute(), 0
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+        )
         self._manager = ocp.CheckpointManager(epath.Path(self.folder), options=options)
 
     def steps(self) -> list[int]:
@@ -45,21 +57,42 @@ class Checkpoints:
             "optimizer": ocp.args.StandardSave({"opt_state": state.opt_state, "step": state.step}),
             "meta": ocp.args.JsonSave({"step": step, "model": dataclasses.asdict(c)}),
         }
+        self._manager.wait_until_finished()  # `_seal` must have found the step before by its number
+        self._saving = step
         self._manager.save(step, args=ocp.args.Composite(**items))
+
+    def _seal(self) -> None:
+        """Write the digests of the checkpoint whose files are all there, but which does not bear its final name yet."""
+        if jax.process_index() == 0:
+            folder = next(self.folder.glob(f"{self._saving}.*"), self.folder / str(self._saving))
+            metrics.replace(folder / DIGESTS, json.dumps(digests(folder), indent=1))
 
     def restore(self, like: TrainState) -> TrainState | None:
         """The newest readable state, laid out as `like` (arrays or shapes with shardings); None if there are no checkpoints."""
-        steps = self.steps()
+        steps, damaged = self.steps(), []
         for step in reversed(steps):
             try:
-                return self._read(step, like)
+                state = self._read(step, like)
             except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files: any means "not this one"
                 logging.warning("%s/%d cannot be read (%s): trying the one before", self.folder, step, _line(error))
+                damaged.append(step)
+                continue
+            self._set_aside(damaged)
+            return state
         if steps:
             raise CheckpointError(f"{self.folder}: none of the checkpoints {steps} can be read")
         return None
 
+    def _set_aside(self, steps: list[int]) -> None:
+        """Take damaged checkpoints out of the count: a step that exists would not be saved again."""
+        for step in steps if jax.process_index() == 0 else ():
+            (self.folder / str(step)).rename(_unused(self.folder / f"{DAMAGED}{step}"))
+        if steps:
+            multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+            self._manager.reload()
+
     def _read(self, step: int, like: TrainState) -> TrainState:
+        check_digests(self.folder / str(step))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         items = {
             "params": ocp.args.StandardRestore(abstract.params),
@@ -72,6 +105,38 @@ class Checkpoints:
         """Wait until everything is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def digests(folder: Path) -> dict[str, int]:
+    """The CRC-32 of every file of a checkpoint's items, by its path in the folder."""
+    files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _crc(path) for path in files}
+
+
+def check_digests(folder: Path, items: tuple[str, ...] = ("params", "optimizer", "meta")) -> None:
+    """Raise `CheckpointError` for the first file of these items that is not as it was written."""
+    if not (folder / DIGESTS).exists():  # written by a program that knows none
+        return
+    for name, digest in json.loads((folder / DIGESTS).read_text()).items():
+        if name.split("/")[0] in items:
+            if not (folder / name).is_file():
+                raise CheckpointError(f"{folder / name} is missing")
+            if _crc(folder / name) != digest:
+                raise CheckpointError(f"{folder / name} is not as it was written")
+
+
+def _crc(path: Path) -> int:
+    digest = 0
+    with open(path, "rb") as file:
+        while part := file.read(1 << 24):
+            digest = zlib.crc32(part, digest)
+    return digest
+
+
+def _unused(path: Path) -> Path:
+    """The path, or the first of path.1, path.2, ... that does not exist."""
+    others = (path.with_name(f"{path.name}.{i}") for i in itertools.count(1))
+    return path if not path.exists() else next(other for other in others if not other.exists())
 
 
 def find(path: Path) -> Path | None:
@@ -87,6 +152,7 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
     """Model config and weights of the checkpoint folder `checkpoints/STEP`; raises `CheckpointError` in one line."""
     path = path.absolute()
     try:
+        check_digests(path, ("params", "meta"))
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             meta = reader.restore(epath.Path(path / "meta"))
         c = config_from_json(meta["model"])
