@@ -10,7 +10,7 @@ from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, 
 def config() -> Config:
     return Config(
         algorithm="sft",
-        steps=1400,
+        steps=1000,
         players=("taboo.describer=scripted", "guesswhat.answerer=scripted"),
         form="short",
         model=Model(path=None, vocab=2048, dim=192, layers=4, heads=6, kv_heads=2, mlp=640),
@@ -19,6 +19,6 @@ def config() -> Config:
         sft=Sft(episodes=24000, strengths=(0.5, 0.7, 1.0), broken=0.1, rows=16),
         optim=Optim(learning_rate=2e-3, warmup=30, schedule="cosine", weight_decay=0.01),
         batch=Batching(length=256, micro=16),
-        eval=Evaluation(every=700, split="validation", episodes=30),
+        eval=Evaluation(every=500, split="validation", episodes=30),
         checkpoints=Checkpoints(every=200),
     )

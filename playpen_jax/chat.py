@@ -209,7 +209,7 @@ def train_sentencepiece(texts: Sequence[str], size: int) -> bytes:
         control_symbols=["<|user|>", "<|assistant|>"],
         split_by_unicode_script=False,  # so that a game's own signs, such as a<green>, become pieces
         # a word is the same piece after a tag, in a list and in quotes, so that a small model can learn to copy it
-        user_defined_symbols=["\n\n", "\n", ": ", ", ", "- ", "'", "', '"],
+        user_defined_symbols=["\n\n", "\n", ":\u2581", ",\u2581", "-\u2581", "'", "',\u2581'"],  # U+2581 is a blank
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,
