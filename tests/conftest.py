@@ -26,3 +26,28 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests import shapes
 
         install_import_hook("playpen_jax", f"{shapes.__name__}.{shapes.check.__name__}")
+
+
+@pytest.fixture(scope="session")
+def toy_chat():
+    """A chat with pieces of the small games."""
+    from tests import toys  # JAX is imported only for the tests that use a model
+
+    return toys.chat()
+
+
+@pytest.fixture(scope="session")
+def toy(toy_chat):
+    """(config, weights) of a two-layer model for `toy_chat`."""
+    from tests import toys
+
+    c = toys.config(toy_chat.tokenizer.size)
+    return c, toys.weights(c, toy_chat.end)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory, toy, toy_chat):
+    """A Hugging Face folder of `toy`."""
+    from tests import toys
+
+    return toys.write_folder(tmp_path_factory.mktemp("toy"), *toy, toy_chat.tokenizer)
