@@ -101,7 +101,9 @@ def read_records(path: str | Path) -> Iterator[dict]:
 
 
 def replies(game: Game, record: Mapping) -> list[tuple[str, str]]:
-    """(seat, reply) in order; the common reading takes every "get message" event of a player."""
+    """(seat, reply) in order: as a tree of ours kept them, as the game reads them, or every "get message" of a player."""
+    if "replies" in record:
+        return [(seat, text) for seat, text in record["replies"]]
     if game.replies is not None:
         return game.replies(record)
     seats = dict(zip(record["players"], game.seats))
@@ -121,6 +123,8 @@ def replay(record: Mapping) -> tuple[Play, list[str]]:
         play.reply(text)
     if play.outcome is None:
         return play, [f"the record ended, the engine still asks {play.ask.seat}"]
+    if not any(key in record["episode_scores"] for key in COMPARED):
+        return play, ["the record holds no scores to compare with"]
     return play, differences(play.outcome, record["episode_scores"])
 
 

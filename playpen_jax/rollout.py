@@ -188,10 +188,11 @@ class Rollout:
 
 
 def replayed(job: Job, episode: Episode) -> Play:
-    """The referee of a finished episode, rebuilt from its replies."""
+    """The referee of a finished episode, rebuilt from its replies; one that a limit cut has that as its outcome."""
     play = job.game.start(job.instance, job.settings, job.form)
     for turn in episode.turns:
         play.reply(turn.reply)
+    play.ask, play.outcome = None, episode.outcome
     return play
 
 
