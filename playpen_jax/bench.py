@@ -107,9 +107,9 @@ def _ms(seconds: float) -> float:
 
 def bench_games(options: argparse.Namespace) -> Iterator[dict]:
     """One line a game, then the slowest, then the comparison with clemcore if it is there."""
-    rival = importlib.util.find_spec("clemcore")
+    rival = all(map(importlib.util.find_spec, ("clemcore", "benchmarks")))
     if options.against_clemcore and not rival:
-        raise SystemExit("error: --against-clemcore: the package clemcore is not installed")
+        raise SystemExit("error: --against-clemcore: run it in a checkout, with the package clemcore installed")
     lines = []
     for game in options.games or map(games.make, games.names()):
         lines.append({"bench": "games", "game": game.name} | measure(ours(game), record(game, options.episodes)))
