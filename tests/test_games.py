@@ -97,6 +97,7 @@ def digests() -> dict[str, str]:
         game = games.make(name)
         instances = [game.instances(split, 4, seed=1) for split in SPLITS]
         plays = [trace(one.start(game, None)) for kind in KINDS for one in scripts(name, kind)]
+        plays += [trace(play_out(game.start(instance), seated(game, "scripted", 0.5))) for instance in instances[0]]
         found[name] = hashlib.sha256(repr((instances, plays)).encode()).hexdigest()
     return found
 
