@@ -6,8 +6,10 @@ command on the same DIR resumes where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import shlex
 import sys
@@ -33,6 +35,12 @@ from playpen_jax.sampler.sampler import Sampler
 from playpen_jax.types import Batch, Episode, TokenRow, TrainState
 
 FREE = ("steps", "tensorboard", "eval", "checkpoints")  # settings that may differ when a run is resumed
+FINISHED = "finished.json"  # written last: how many steps were made, and how far the weights moved
+IDLE = 20  # steps in a row with nothing to learn from, after which a run stops
+
+
+class NothingToLearn(RuntimeError):
+    """A run that trains nothing; the message says in one line why."""
 
 
 @dataclasses.dataclass
@@ -51,26 +59,25 @@ class Run:
 
 
 def open_workdir(config: configs.Config, workdir: Path) -> None:
-    """Make DIR and write config.json; a DIR of other settings is refused, named setting by setting."""
+    """Make DIR; one that cannot be written or holds a run of other settings is refused, named setting by setting."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / ".write-test").touch()
         (workdir / ".write-test").unlink()
     except OSError as error:
         raise configs.ConfigError(f"--workdir={workdir} cannot be written: {error.strerror}") from None
-    resolved, file = dataclasses.asdict(config), workdir / "config.json"
+    file = workdir / "config.json"
     if file.exists():
         try:
             before = json.loads(file.read_text())
         except json.JSONDecodeError as error:
             raise configs.ConfigError(f"{file}: line {error.lineno}: not JSON: {error.msg}") from None
-        plain = json.loads(json.dumps(resolved))
+        plain = json.loads(json.dumps(dataclasses.asdict(config)))
         other = [f"{k}: {before.get(k)} is now {plain[k]}" for k in plain if k not in FREE and before.get(k) != plain[k]]
         if other:
             raise configs.ConfigError(
                 f"--workdir={workdir} holds a run of other settings ({'; '.join(other)[:300]}): choose another"
             )
-    metrics.replace(file, json.dumps(resolved, indent=1))
 
 
 def write_model_folder(folder: Path, c: model.ModelConfig, chat: chats.Chat, source: Path | None) -> None:
@@ -149,6 +156,9 @@ def grpo_step(run: Run, state: TrainState, ref_params: Any, step: int, apply: Ca
     played = time.perf_counter()
     write_episodes(run.workdir, step + 1, episodes)
     rows, found = grpo_rows(config, episodes)
+    if not rows:
+        why = episodes[0].outcome.reason
+        raise NothingToLearn(f"step {step + 1}: the learner said nothing in any of {len(episodes)} episodes ({why})")
     batch, left_out = pack(rows if config.grpo.beta else teaching(rows), config.batch.length)
     folded, used = micro_batches(batch, config.batch.micro)
     for _ in range(config.grpo.updates):
@@ -228,13 +238,13 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
 
 
 def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
-    """Check the settings and load what is trained: the run, its weights, and the packed rows to imitate (sft)."""
-    draws.check(config)
+    """Load what is trained: the run, its weights, and the packed rows to imitate (sft); then write config.json and model/."""
     if config.algorithm == "grpo" and config.batch.length < config.rollout.context:
         sizes = f"batch.length={config.batch.length} is less than rollout.context={config.rollout.context}"
         raise configs.ConfigError(f"{sizes}: longer dialogues could be played but not learned from")
-    open_workdir(config, workdir)
     mesh, bins, chat, source = sharding.make_mesh(config.mesh), None, None, None
+    if config.batch.micro % (ways := mesh.shape["data"] * mesh.shape["fsdp"]):
+        raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
     kept = workdir / "model"
     if config.model.path is not None:
         learner = policy.load(config.model.path, config.model.dtype)
@@ -252,6 +262,9 @@ def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
         bins, left_out = sft_bins(config, chat, dialogues)
         size = f"{len(bins.tokens)} rows of {config.batch.length} tokens"
         print(f"{len(dialogues)} dialogues in {size}, {left_out} left out as too long")
+        if not bins.mask.any():
+            raise configs.ConfigError("no dialogue is left to imitate: batch.length or sft.episodes is too small")
+    metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=1))
     if not (kept / "config.json").exists():
         write_model_folder(kept, c, chat, source)
     return Run(config, workdir, c, chat, mesh), params, bins
@@ -279,9 +292,6 @@ def train(run: Run, params: Any, bins: Batch | None) -> None:
     before = jax.tree.map(jnp.copy, before)
     if ref_params is not None:
         ref_params = before
-    saved = checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep)
-    state = saved.restore(state) or state
-    done = int(state.step) // updates
     if config.algorithm == "grpo":
         g = config.grpo
         clip = grpo.Clip(g.epsilon, g.epsilon if g.epsilon_high is None else g.epsilon_high, g.beta)
@@ -292,28 +302,64 @@ def train(run: Run, params: Any, bins: Batch | None) -> None:
         apply = update.make(run.c, lambda batch, logps, ref: sft.loss(batch, logps), tx, run.mesh, at)
         learn = lambda state, step: sft_step(run, bins, state, step, apply)
 
-    devices = f"{len(jax.devices())} {jax.default_backend()} device(s)"
-    print(f"{policy.numbers(params):,} weights, {devices}, step {done} of {config.steps}", flush=True)
-    tables = {0: evaluate(run, before, 0)} if config.eval.episodes else {}
-    with metrics.Writer(run.workdir, resume=done or None, tensorboard=config.tensorboard) as writer:
-        seen = tokens_seen(run.workdir)
-        for step in tqdm(
-            range(done, config.steps), initial=done, total=config.steps, desc=config.algorithm, unit="step", disable=None
-        ):
-            state, found = learn(state, step)
-            seen += found["num_tokens"]
-            rate = optim.schedule(config.optim, config.steps * updates)(int(state.step) - 1)
-            writer.write(step + 1, found | {"num_tokens": seen, "learning_rate": float(rate)})
-            last = step + 1 == config.steps
-            if not sys.stderr.isatty() and (last or (step + 1) % max(config.steps // 20, 1) == 0):
-                print(progress_line(step + 1, config.steps, found), flush=True)
-            if last or (config.checkpoints.every and (step + 1) % config.checkpoints.every == 0):
-                saved.save(state, run.c)
-            if config.eval.episodes and (last or (config.eval.every and (step + 1) % config.eval.every == 0)):
-                tables[step + 1] = evaluate(run, state.params, step + 1)
-                report.write(run.workdir)
-    saved.close()
+    (run.workdir / FINISHED).unlink(missing_ok=True)
+    with contextlib.closing(checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep)) as saved:
+        state = saved.restore(state) or state
+        done, idle = int(state.step) // updates, 0
+        devices = f"{len(jax.devices())} {jax.default_backend()} device(s)"
+        print(f"{policy.numbers(params):,} weights, {devices}, step {done} of {config.steps}", flush=True)
+        if config.eval.episodes:
+            evaluate(run, before, 0)
+        if evaluation_due(config, done):  # a kill may have come after the checkpoint
+            evaluate(run, state.params, done)
+        with metrics.Writer(run.workdir, resume=done or None, tensorboard=config.tensorboard) as writer:
+            seen = tokens_seen(run.workdir)
+            for step in tqdm(
+                range(done, config.steps), initial=done, total=config.steps, desc=config.algorithm, unit="step", disable=None
+            ):
+                state, found = learn(state, step)
+                seen += found["num_tokens"]
+                rate = optim.schedule(config.optim, config.steps * updates)(int(state.step) - 1)
+                writer.write(step + 1, found | {"num_tokens": seen, "learning_rate": float(rate)})
+                idle = idle_steps(config, step + 1, found, idle)
+                if not sys.stderr.isatty() and due(max(config.steps // 20, 1), step + 1, config.steps):
+                    print(progress_line(step + 1, config.steps, found), flush=True)
+                if due(config.checkpoints.every, step + 1, config.steps):
+                    saved.save(state, run.c)
+                if evaluation_due(config, step + 1):
+                    evaluate(run, state.params, step + 1)
+                    report.write(run.workdir)
     finish(run, before, state)
+
+
+def due(every: int, step: int, steps: int) -> bool:
+    """Whether something is to be done after a step: every so many (0: never), and after the last."""
+    return step == steps or bool(every and step and step % every == 0)
+
+
+def evaluation_due(config: configs.Config, step: int) -> bool:
+    return config.eval.episodes > 0 and due(config.eval.every, step, config.steps)
+
+
+def idle_steps(config: configs.Config, step: int, found: dict[str, float], before: int) -> int:
+    """How many steps in a row, this one included, had nothing to learn from; `before`: up to the last one.
+
+    Says so for each, and raises `NothingToLearn` where it is hopeless: at once when imitating, after `IDLE` steps when playing.
+    """
+    if not math.isfinite(found["grad_norm"]):
+        raise NothingToLearn(f"step {step}: the gradient is {found['grad_norm']}")
+    equal = found.get("frac_reward_zero_std") == 1
+    if found["grad_norm"] > 0 and not equal:
+        return 0
+    why = "all plays of each instance earned the same reward" if equal else "the gradient is exactly 0"
+    if config.algorithm == "sft":
+        raise NothingToLearn(f"step {step}: {why}")
+    tqdm.write(f"warning: step {step} has nothing to learn from: {why}", file=sys.stderr)
+    if before + 1 >= IDLE:
+        raise NothingToLearn(
+            f"{why} in {IDLE} steps in a row (mean reward {found['reward']:.3g}): there is nothing to learn from"
+        )
+    return before + 1
 
 
 def finish(run: Run, before: Any, state: TrainState) -> None:
@@ -325,8 +371,8 @@ def finish(run: Run, before: Any, state: TrainState) -> None:
         print(scores.show_difference(scores.compare(first, last)))
     moved = update.moved(before, state.params)
     print(f"\nweights moved by {max(moved.values()):.2%} of their norm at most ({max(moved, key=moved.get)})")
-    metrics.replace(run.workdir / "moved.json", json.dumps(moved, indent=1))
     report.write(run.workdir)
+    metrics.replace(run.workdir / FINISHED, json.dumps({"steps": run.config.steps, "moved": moved}, indent=1))
     print(f"report: {run.workdir / 'report.html'}")
 
 
@@ -341,12 +387,19 @@ def tokens_seen(workdir: Path) -> float:
     return rows[-1].get("num_tokens", 0.0) if rows else 0.0
 
 
+def finished(config: configs.Config, workdir: Path) -> bool:
+    """Whether a run was finished with this number of steps, so that nothing is left to do."""
+    file = workdir / FINISHED
+    return file.exists() and json.loads(file.read_text())["steps"] == config.steps
+
+
 def parse(argv: Sequence[str]) -> tuple[configs.Config, Path]:
     options = parser("train", __doc__)
     options.add_argument("--config", required=True, metavar="FILE", help="a config file; a bare name is found in configs/")
     options.add_argument("--workdir", metavar="DIR", help="where everything is written (default: runs/NAME of the config)")
     known, overrides = arguments(options, argv, configs.Config())
     config = configs.load(known.config, overrides)
+    draws.check(config)
     return config, Path(known.workdir or Path("runs") / Path(known.config).stem)
 
 
@@ -354,10 +407,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     with user_errors():
         config, workdir = parse(argv)
+        open_workdir(config, workdir)
+        if finished(config, workdir):
+            print(f"{workdir} has made its {config.steps} steps: {workdir / 'report.html'}")
+            return os.EX_OK
         compilation_cache()
         run, params, bins = start(config, workdir)
     metrics.replace(workdir / "command.txt", "python -m playpen_jax.train " + shlex.join(argv) + "\n")
-    train(run, params, bins)
+    try:
+        train(run, params, bins)
+    except (checkpoint.CheckpointError, NothingToLearn) as error:  # what the user can mend; all else is shown whole
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return os.EX_OK
 
 
