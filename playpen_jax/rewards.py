@@ -32,9 +32,10 @@ def penalty(outcome: Outcome, seat: str) -> float:
 def shaped(outcome: Outcome, seat: str) -> float:
     """Score and progress mixed: the changes of the game's progress over the turns add up to where it ended.
 
-    Wordle's closeness, imagegame's F1, adventuregame's goals reached; a game without such a measure is rewarded by `score`.
+    Wordle's closeness, imagegame's F1, adventuregame's goals reached; an abort is worth 0, and a game without such a measure
+    is rewarded by `score`.
     """
-    if not outcome.progress:
+    if outcome.status == "aborted" or not outcome.progress:
         return score(outcome, seat)
     return (1 - SHAPING) * score(outcome, seat) + SHAPING * sum(turn_progress(outcome))
 

@@ -9,7 +9,7 @@ from playpen_jax import rewards
 
 WON = Outcome("success", 50.0, 4, 4, 0, progress=(0.2, 0.2, 0.5, 1.0))
 LOST = Outcome("lose", 0.0, 6, 6, 0, progress=(0.2, 0.4))
-ABORTED = Outcome("aborted", math.nan, 1, 0, 1, seat="guesser", progress=(0.0,))
+ABORTED = Outcome("aborted", math.nan, 1, 0, 1, seat="guesser", progress=(0.4,))
 CUT = Outcome("aborted", math.nan, 40, 40, 0)
 
 
