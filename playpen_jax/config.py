@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import difflib
 import importlib.resources
+import re
 import runpy
 import types
 import typing
@@ -161,12 +162,12 @@ def load(name: str, overrides: dict[str, str] | None = None) -> Config:
     """The config of a file, with `overrides` (dotted key -> text) applied."""
     path = find(name)
     try:
-        scope = runpy.run_path(str(path))
+        make = runpy.run_path(str(path)).get("config")
+        config = make() if callable(make) else None
     except Exception as error:  # the file is the user's own program: whatever it raises is its fault, said in one line
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    if not callable(scope.get("config")):
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}" + _near_argument(str(error))) from error
+    if config is None:
         raise ConfigError(f"{path}: a config file defines `def config() -> Config`")
-    config = scope["config"]()
     if not isinstance(config, Config):
         raise ConfigError(f"{path}: config() returned {type(config).__name__}, not Config")
     check(config, str(path))
@@ -262,6 +263,17 @@ def _parts(text: str) -> list[str]:
 def _near(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
     return f": did you mean '{close[0]}'?" if close else f": one of {', '.join(known)}"
+
+
+def _near_argument(message: str) -> str:
+    """The setting that a config file may have meant, if Python refused an argument by this message."""
+    found = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
+    kinds = {Config.__name__: Config} | {
+        k.__name__: k for k in typing.get_type_hints(Config).values() if dataclasses.is_dataclass(k)
+    }
+    if not found or found[1] not in kinds or "Did you mean" in message:  # newer versions of Python say it themselves
+        return ""
+    return _near(found[2], sorted(f.name for f in dataclasses.fields(kinds[found[1]])))
 
 
 def from_json(data: dict, kind: type = Config) -> Any:
