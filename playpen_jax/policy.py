@@ -22,6 +22,7 @@ from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
 
 TINY = Path(__file__).parent / "tiny"
+ROWS = 64  # dialogues that `generate` holds on the device at once
 
 
 @dataclasses.dataclass(eq=False)  # a policy is itself: comparing weights is not meant
@@ -68,7 +69,7 @@ class Policy:
             prompts.append(self.chat.dialogue(dialogue)[0].tolist())
         if not prompts:
             return []
-        rows, context = min(_power(len(prompts)), 64), max(_power(max(map(len, prompts)) + max_tokens), 128)
+        rows, context = min(_power(len(prompts)), ROWS), max(_power(max(map(len, prompts)) + max_tokens), 128)
         sampler = Sampler(self.config, rows, context, Sampling(temperature, top_k, top_p), self.chat.stops)
         sampler.load(self.params)
         replies: dict[int, str] = {}
