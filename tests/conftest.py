@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(home / "playpen_jax" / "tests-xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # the models are too small to share out
     os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
     if config.getoption("--typecheck"):
         from jaxtyping import install_import_hook
