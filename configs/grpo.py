@@ -8,14 +8,14 @@ from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, 
 
 def config() -> Config:
     return Config(
-        steps=60,
+        steps=45,
         games=("wordle", "taboo", "guesswhat"),
         players=("taboo.describer=scripted", "guesswhat.answerer=scripted"),
         form="short",
         rollout=Rollout(rows=64, context=256, max_tokens=32),
-        grpo=Grpo(instances=24, plays=8, pool=400),
-        optim=Optim(learning_rate=2e-4),
+        grpo=Grpo(instances=12, plays=16, role_rewards=("wordle.guesser=shaped",)),
+        optim=Optim(learning_rate=6e-4),
         batch=Batching(length=256, micro=16),
-        eval=Evaluation(split="test", episodes=50),
+        eval=Evaluation(split="test", episodes=57, plays=4),
         checkpoints=Checkpoints(every=10),
     )

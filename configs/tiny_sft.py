@@ -4,21 +4,20 @@ python -m playpen_jax.train --config=tiny_sft.py &&
 python -m playpen_jax.convert runs/tiny_sft playpen_jax/tiny --dtype=bfloat16
 """
 
-from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Model, Optim, Rollout, Sft
+from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Model, Optim, Rollout, Sft
 
 
 def config() -> Config:
     return Config(
         algorithm="sft",
-        steps=1000,
+        steps=760,
         players=("taboo.describer=scripted", "guesswhat.answerer=scripted"),
         form="short",
-        model=Model(path=None, vocab=2048, dim=192, layers=4, heads=6, kv_heads=2, mlp=640),
+        model=Model(path=None, vocab=4096, dim=192, layers=4, heads=6, kv_heads=2, mlp=640),
         rollout=Rollout(context=256, max_tokens=32),
-        grpo=Grpo(pool=400),
-        sft=Sft(episodes=24000, strengths=(0.5, 0.7, 1.0), broken=0.1, rows=16),
-        optim=Optim(learning_rate=2e-3, warmup=30, schedule="cosine", weight_decay=0.01),
+        sft=Sft(episodes=24000, strengths=(0.6, 0.8, 1.0), broken=0.06, rows=16),
+        optim=Optim(learning_rate=2.5e-3, warmup=30, schedule="cosine", weight_decay=0.01),
         batch=Batching(length=256, micro=16),
-        eval=Evaluation(every=500, split="validation", episodes=30),
+        eval=Evaluation(every=380, split="validation", episodes=30),
         checkpoints=Checkpoints(every=200),
     )

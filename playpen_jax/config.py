@@ -59,7 +59,6 @@ class Rollout:
 class Grpo:
     instances: int = setting(16, "instances (groups) drawn per step")
     plays: int = setting(8, "plays G of each instance")
-    pool: int = setting(200, "training instances per game, drawn anew in a fresh order each epoch")
     reward: Literal["score", "success", "penalty", "shaped"] = setting(
         "score", "score: official score / 100, abort 0 (the paper's); success; penalty for own aborts; shaped by progress"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Mapping
 
@@ -23,26 +22,26 @@ def check(config: configs.Config) -> None:
         raise configs.ConfigError(str(error.args[0])) from None
 
 
-@functools.lru_cache(maxsize=64)
-def _pool(name: str, split: str, n: int, seed: int) -> tuple[dict, ...]:
-    return tuple(games.make(name).instances(split, n, seed))
-
-
 def training_jobs(config: configs.Config, step: int) -> list[Job]:
     """The groups of one step: `instances` x `plays` jobs, the plays of an instance side by side; games take turns."""
     specs = players.parse(config.players, config.games)
     jobs = []
     for group in range(step * config.grpo.instances, (step + 1) * config.grpo.instances):
         name = config.games[group % len(config.games)]
-        pool = _pool(name, "train", config.grpo.pool, config.seed)
-        epoch, place = divmod(group // len(config.games), len(pool))
-        order = list(range(len(pool)))
-        random.Random(f"{config.seed}/{name}/{epoch}").shuffle(order)
-        instance = pool[order[place]]
+        number = group // len(config.games)
+        instance = training_instance(config, name, number)
         seats = players.seating(games.make(name), specs[name])
-        seed = f"{config.seed}/{step}/{name}/{instance['game_id']}"
+        seed = f"{config.seed}/{step}/{name}/{number}"
         jobs += [Job(games.make(name), instance, seats, sample, seed, config.form) for sample in range(config.grpo.plays)]
     return jobs
+
+
+def training_instance(config: configs.Config, name: str, number: int) -> dict:
+    """The `number`-th instance of the training split: each is drawn anew, the levels take turns."""
+    game = games.make(name)
+    level = game.levels[number % len(game.levels)]
+    rng = random.Random(f"{config.seed}/{name}/{level}/{number}")
+    return {"game_id": number, **game.generate(rng, level, "train"), "level": level}
 
 
 def held_out_jobs(config: configs.Config) -> list[Job]:
@@ -51,7 +50,7 @@ def held_out_jobs(config: configs.Config) -> list[Job]:
     jobs = []
     for name in config.games:
         seats = players.seating(games.make(name), specs[name])
-        for i, instance in enumerate(_pool(name, config.eval.split, config.eval.episodes, config.eval.seed)):
+        for i, instance in enumerate(games.make(name).instances(config.eval.split, config.eval.episodes, config.eval.seed)):
             seed = f"{config.eval.seed}/{name}/{i}"
             jobs += [Job(games.make(name), instance, seats, n, seed, config.form) for n in range(config.eval.plays)]
     return jobs
@@ -65,14 +64,13 @@ def scripted_dialogue(config: configs.Config, number: int) -> list[list[Message]
     rng = random.Random(f"{config.seed}/scripted/{number}")
     name = config.games[number % len(config.games)]
     game, specs = games.make(name), players.parse(config.players, config.games)[name]
-    pool = _pool(name, "train", config.grpo.pool, config.seed)
     seats = players.seating(game, specs)
     taught = [seat for seat in game.seats if seats[seat] == players.LEARNER]
     cast = {seat: players.scripted(game, seat, spec) for seat, spec in seats.items() if spec != players.LEARNER}
     cast |= {seat: players.scripted(game, seat, f"scripted:{rng.choice(config.sft.strengths)}") for seat in taught}
     if rng.random() < config.sft.broken:
         cast[taught[rng.randrange(len(taught))]] = players.scripted(game, rng.choice(taught), "broken")
-    play = game.start(rng.choice(pool), form=config.form)
+    play = game.start(training_instance(config, name, number // len(config.games)), form=config.form)
     while play.ask is not None:
         play.reply(cast[play.ask.seat].reply(play, f"{config.seed}/{number}"))
     return [messages(play, seat) for seat in taught if any(ask.seat == seat for ask, _ in play.history)]
