@@ -455,7 +455,7 @@ def test_players_of_a_config_are_read_and_checked():
 
 
 def test_groups_of_a_step_are_a_function_of_config_and_step():
-    config = configs.Config(grpo=configs.Grpo(instances=5, plays=3, pool=4), form="short")
+    config = configs.Config(grpo=configs.Grpo(instances=5, plays=3), form="short")
     jobs = draws.training_jobs(config, 2)
     assert jobs == draws.training_jobs(config, 2) != draws.training_jobs(config, 3)
     assert [job.sample for job in jobs] == [0, 1, 2] * 5
@@ -465,19 +465,21 @@ def test_groups_of_a_step_are_a_function_of_config_and_step():
         "games take turns"
     )
     assert dict(groups[0][0].seats) == {"describer": "scripted", "guesser": "learner"}
-    epoch = [
-        job.instance["game_id"] for step in range(12) for job in draws.training_jobs(config, step) if job.game.name == "wordle"
+    drawn = [group[0] for step in range(12) for group in [draws.training_jobs(config, step)[::3]]]
+    assert len({job.seed for job in drawn}) == 12, "every group has an instance of its own"
+    levels = [
+        job.instance["level"]
+        for step in range(12)
+        for job in draws.training_jobs(config, step)[::3]
+        if job.game.name == "wordle"
     ]
-    drawn = epoch[::3]
-    assert sorted(drawn[:4]) == sorted(drawn[4:8]) == [0, 1, 2, 3], "every instance once an epoch"
+    assert levels[:4] == ["easy", "medium", "easy", "medium"], "levels take turns"
     other = draws.training_jobs(dataclasses.replace(config, seed=1), 2)
     assert [job.seed for job in other] != [job.seed for job in jobs]
 
 
 def test_held_out_episodes_stay_the_same_and_share_no_target_with_training():
-    config = configs.Config(
-        eval=configs.Evaluation(episodes=6, plays=2, split="test"), grpo=configs.Grpo(pool=50), form="short"
-    )
+    config = configs.Config(eval=configs.Evaluation(episodes=6, plays=2, split="test"), form="short")
     jobs = draws.held_out_jobs(config)
     assert len(jobs) == 3 * 6 * 2 and jobs == draws.held_out_jobs(dataclasses.replace(config, seed=9))
     for name in config.games:
@@ -488,7 +490,7 @@ def test_held_out_episodes_stay_the_same_and_share_no_target_with_training():
 
 
 def test_scripted_dialogues_show_the_seats_that_learn():
-    config = configs.Config(form="short", grpo=configs.Grpo(pool=20), sft=configs.Sft(strengths=(1.0,), broken=0.0))
+    config = configs.Config(form="short", sft=configs.Sft(strengths=(1.0,), broken=0.0))
     assert draws.scripted_dialogue(config, 4) == draws.scripted_dialogue(config, 4) != draws.scripted_dialogue(config, 7)
     for number in range(9):
         (dialogue,) = draws.scripted_dialogue(config, number)  # in each of the three games one seat learns
