@@ -6,6 +6,7 @@ FROM is a checkpoint, a training directory (its newest checkpoint) or a Hugging 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights written")
     args = options.parse_args(argv)
     with user_errors():
-        from playpen_jax import hf, policy  # --help must not wait for JAX
+        from playpen_jax import hf, metrics, policy  # --help must not wait for JAX
 
         loaded = policy.load(args.source)
         hf.save(args.target, loaded.config, loaded.params, args.dtype, assets_from=loaded.folder)
+        metrics.replace(args.target / policy.SETUP, json.dumps(loaded.trained()) + "\n")
     print(f"{args.target}: {policy.numbers(loaded.params):,} weights in {args.dtype}")
     return 0
 

@@ -199,12 +199,20 @@ def save(
 
 
 def save_config(
-    folder: str | Path, c: model.ModelConfig, dtype: str = "float32", assets_from: str | Path | None = None
+    folder: str | Path,
+    c: model.ModelConfig,
+    dtype: str = "float32",
+    assets_from: str | Path | None = None,
+    ids: Mapping[str, int | None] | None = None,
 ) -> None:
-    """Writes config.json of a model whose tensors are in `dtype`, and copies the tokenizer files of `assets_from`."""
+    """Writes config.json of a model whose tensors are in `dtype`, and copies the tokenizer files of `assets_from`.
+
+    ids: of the special tokens, by the names in TOKEN_IDS; None: as `assets_from` has them.
+    """
     folder, family = Path(folder), FAMILIES[c.family]
     assets = None if assets_from is None else Path(assets_from)
-    ids = _json(assets / "config.json") if assets and (assets / "config.json").exists() else {}
+    if ids is None:
+        ids = _json(assets / "config.json") if assets and (assets / "config.json").exists() else {}
     config = {"architectures": [family.architecture], "model_type": c.family, "dtype": dtype, **family.write(c)}
     config |= {key: ids.get(key) for key in TOKEN_IDS}
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
 
 TINY = Path(__file__).parent / "tiny"
+SETUP = "playpen.json"  # how a converted policy was trained
 ROWS = 64  # dialogues that `generate` holds on the device at once
 
 
@@ -35,12 +36,16 @@ class Policy:
     folder: Path | None = None
 
     def trained(self) -> dict[str, Any]:
-        """`form` of the prompts and `players` beside it, as in the run that made the weights; the defaults if none is known."""
-        file = self.folder.parent / "config.json" if self.folder else None
-        data = json.loads(file.read_text("utf-8")) if file and file.is_file() else {}
-        if "form" in data and "players" in data:
-            return {"form": data["form"], "players": tuple(data["players"])}
-        return {"form": "short" if self.folder == TINY else "full", "players": ()}
+        """`form` of the prompts and `players` beside it, as in the run that made the weights; the defaults if none is known.
+
+        They stand in the config.json of a training directory, and in the playpen.json of a folder that was converted from one.
+        """
+        files = [self.folder / SETUP, self.folder.parent / "config.json"] if self.folder else []
+        for file in filter(Path.is_file, files):
+            data = json.loads(file.read_text("utf-8"))
+            if "form" in data and "players" in data:
+                return {"form": data["form"], "players": tuple(data["players"])}
+        return {"form": "full", "players": ()}
 
     def logits(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
         """Next-token logits, float32, of whole rows without padding."""

@@ -83,10 +83,13 @@ def open_workdir(config: configs.Config, workdir: Path) -> None:
 def write_model_folder(folder: Path, c: model.ModelConfig, chat: chats.Chat, source: Path | None) -> None:
     """`DIR/model`: config.json and the tokenizer, so that a checkpoint can be loaded and exported."""
     folder.mkdir(exist_ok=True)
-    if source is None:
-        (folder / "tokenizer.part").write_bytes(chat.tokenizer.serialized)
-        os.replace(folder / "tokenizer.part", folder / "tokenizer.model")
-    hf.save_config(folder, c, assets_from=source)
+    if source is not None:
+        hf.save_config(folder, c, assets_from=source)
+        return
+    (folder / "tokenizer.part").write_bytes(chat.tokenizer.serialized)
+    os.replace(folder / "tokenizer.part", folder / "tokenizer.model")
+    pieces = zip(hf.TOKEN_IDS, ("<bos>", "<eos>", "<pad>"))
+    hf.save_config(folder, c, ids={name: chat.tokenizer.special(piece) for name, piece in pieces})
 
 
 # ---------------------------------------------------------------------------------------------- learning by playing

@@ -92,7 +92,7 @@ def test_how_a_policy_was_trained(policy, run, toy_folder):
     wanted = {"form": "short", "players": ("taboo.describer=random",)}
     assert pp.load(run).trained() == pp.load(run / "checkpoints" / "1").trained() == wanted
     assert pp.load(toy_folder).trained() == policy.trained() == {"form": "full", "players": ()}
-    assert dataclasses.replace(policy, folder=TINY).trained() == {"form": "short", "players": ()}
+    assert dataclasses.replace(policy, folder=TINY).trained()["form"] == "short"
 
 
 def test_weights_without_a_tokenizer(tmp_path, toy):
