@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
-from etils import epath
 from jax.experimental import multihost_utils
 
 from playpen_jax import metrics, model
@@ -41,7 +40,7 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
-        self._manager = ocp.CheckpointManager(epath.Path(self.folder), options=options)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -154,7 +153,7 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
     try:
         check_digests(path, ("params", "meta"))
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-            meta = reader.restore(epath.Path(path / "meta"))
+            meta = reader.restore(path / "meta")
         c = config_from_json(meta["model"])
         abstract = model.abstract(c)
         if shardings is None:
@@ -162,7 +161,7 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
             shardings = jax.tree.map(lambda _: here, abstract)
         abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
         with ocp.StandardCheckpointer() as reader:
-            return c, reader.restore(epath.Path(path / "params"), abstract)
+            return c, reader.restore(path / "params", abstract)
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         raise CheckpointError(f"{path}: not a readable checkpoint: {_line(error)}") from error
 
