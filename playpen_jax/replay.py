@@ -16,13 +16,20 @@ from games import records, results_tree
 from playpen_jax.programs import parser, user_errors
 
 
+def sources(path: Path) -> list[tuple[Path, Iterator[dict]]]:
+    """Files of recorded episodes, or one results tree, with what is read from each."""
+    if path.is_dir() and any(path.rglob("interactions.json")):
+        return [(path, results_tree.read(path))]
+    files = [path] if path.is_file() else sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
+    return [(file, records.read_records(file)) for file in files]
+
+
 def read(path: Path) -> Iterator[dict]:
     """The recorded episodes under a path; raises `ValueError` with the file for what is none, and if there are none."""
-    files = [path] if path.is_file() else sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
     found = 0
-    for place, records_there in [(file, records.read_records(file)) for file in files] or [(path, results_tree.read(path))]:
+    for place, recorded in sources(path):
         try:
-            for record in records_there:
+            for record in recorded:
                 found += 1
                 if not isinstance(record.get("game"), str):
                     raise ValueError(f"episode {found}: field 'game': a text is wanted")
