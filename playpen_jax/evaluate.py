@@ -50,6 +50,16 @@ def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tup
     return found
 
 
+def check(args: argparse.Namespace, todo: Sequence[rollout.Job]) -> None:
+    """Raise `ValueError` for numbers with which nothing could be played."""
+    for name in ("episodes", "max_tokens", "max_turns", "context", "rows"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')}={getattr(args, name)} is less than 1")
+    most = max((list(job.seats.values()).count(players.LEARNER) for job in todo), default=0)
+    if most > args.rows:
+        raise ValueError(f"--rows={args.rows}: an episode needs {most}, one for each seat of the policy")
+
+
 def options() -> argparse.ArgumentParser:
     made = parser("evaluate", __doc__)
     made.add_argument("--checkpoint", required=True, metavar="PATH")
@@ -82,12 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         trained = learner.trained()
         form = args.form or trained["form"]
         specs = trained["players"] if args.players is None else tuple(filter(None, args.players.split(",")))
-        todo = jobs(args, names, form, specs)
+        todo, how = jobs(args, names, form, specs), Sampling(args.temperature)
+        check(args, todo)
         args.out.mkdir(parents=True, exist_ok=True)
     partners = f" against {', '.join(specs)}" if specs else ", all seats its own"
     source = args.instances or f"{args.split} split"
     print(f"{args.checkpoint} plays {', '.join(names)} ({source}, {form} prompts, temperature {args.temperature:g}){partners}")
-    sampler = Sampler(learner.config, args.rows, args.context, Sampling(args.temperature), learner.chat.stops)
+    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops)
     sampler.load(learner.params)
     with tqdm(total=len(todo), unit="episode", disable=None) as bar:
         player = rollout.Rollout({players.LEARNER: sampler}, learner.chat, rollout.Limits(args.max_tokens, args.max_turns))

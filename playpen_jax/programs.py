@@ -15,9 +15,14 @@ from absl import logging
 from playpen_jax import config as configs
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"error: {message}; --help tells more\n")
+
+
 def parser(name: str, doc: str) -> argparse.ArgumentParser:
-    """An argument parser whose --help shows the program's own docstring."""
-    return argparse.ArgumentParser("playpen_jax." + name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """An argument parser whose --help shows the program's own docstring, and whose errors are one line."""
+    return _Parser("playpen_jax." + name, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def arguments(parser: argparse.ArgumentParser, argv: Sequence[str], defaults: Any) -> tuple[argparse.Namespace, dict[str, str]]:
