@@ -204,7 +204,7 @@ def test_the_chance_seat_of_codenames_draws():
     assert drawn and all(turn.player == "scripted" for turn in drawn)
     assert transcripts(Rollout({}, {}, Limits(1, 100)).play(jobs)) == transcripts(episodes)
     for job, episode in zip(jobs, episodes):
-        assert replayed(job, episode).outcome == episode.outcome
+        assert replayed(job, episode).fork().outcome == episode.outcome
 
 
 def test_more_policy_seats_than_rows_cannot_be_seated(make):
@@ -218,10 +218,14 @@ def test_the_referee_is_rebuilt_from_the_replies(make):
     jobs = chatter_jobs(2) + small_jobs()
     for job, episode in zip(jobs, make().play(jobs)):
         play = replayed(job, episode)
-        assert repr(play.outcome) == repr(episode.outcome)  # NaN is equal to itself in words
         assert [(ask.seat, ask.text, reply) for ask, reply in play.history] == [
-            (t.seat, t.message, t.reply) for t in episode.turns
+            (turn.seat, turn.message, turn.reply) for turn in episode.turns
         ]
+        assert repr(play.fork().outcome) == repr(episode.outcome)  # NaN is equal to itself in words
+    (job,) = chatter_jobs(1, 9)
+    (cut,) = make(Limits(12, 4)).play([job])
+    play = replayed(job, cut)
+    assert play.ask is None and play.outcome is cut.outcome and play.fork().outcome is None
 
 
 # ---------------------------------------------------------------------------------------------- tokens
