@@ -52,3 +52,11 @@ def toy_folder(tmp_path_factory, toy, toy_chat):
     from tests import toys
 
     return toys.write_folder(tmp_path_factory.mktemp("toy"), *toy, toy_chat.tokenizer)
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory, toy, toy_chat):
+    """A training directory whose newest checkpoint is `toy`; not to be changed."""
+    from tests import toys
+
+    return toys.write_run(tmp_path_factory.mktemp("run"), *toy, toy_chat)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,9 @@ import numpy as np
 import pytest
 
 import playpen_jax as pp
-from playpen_jax import checkpoint, hf, model, optim
-from playpen_jax import config as configs
+from playpen_jax import checkpoint, hf, model
 from playpen_jax.chat import Chat, SentencePiece, train_sentencepiece
 from playpen_jax.policy import TINY, Policy, compute_dtype, numbers
-from playpen_jax.types import TrainState
 from tests import toys
 from tests.test_sampler import whole
 
@@ -38,22 +35,6 @@ def few_rows(monkeypatch):
 @pytest.fixture
 def policy(toy, toy_chat) -> Policy:
     return Policy(*toy, toy_chat)
-
-
-@pytest.fixture(scope="session")
-def run(tmp_path_factory, toy, toy_chat) -> Path:
-    """A training directory with the checkpoints of steps 1 and 2; the weights of step 2 are the toy's."""
-    folder, (c, params) = tmp_path_factory.mktemp("run"), toy
-    saved = checkpoint.Checkpoints(folder / "checkpoints")
-    tx = optim.make(configs.Optim(), 10)
-    for step, weights in ((1, toys.weights(c, toy_chat.end, seed=8)), (2, params)):
-        saved.save(TrainState(weights, tx.init(weights), jnp.int32(step)), c)
-    saved.close()
-    hf.save_config(folder / "model", c)
-    (folder / "model" / "tokenizer.model").write_bytes(toy_chat.tokenizer.serialized)
-    settings = dataclasses.asdict(configs.Config(form="short", players=("taboo.describer=random",)))
-    (folder / "config.json").write_text(json.dumps(settings))
-    return folder
 
 
 def same(a: Policy, b: Policy) -> bool:
@@ -81,16 +62,16 @@ def test_a_hugging_face_folder(policy, toy_folder):
     assert same(pp.load(str(toy_folder)), policy)
 
 
-def test_a_training_directory_a_checkpoint_and_the_folder_of_them(policy, run, toy, toy_chat):
-    for path in (run, run / "checkpoints", run / "checkpoints" / "2"):
+def test_a_training_directory_a_checkpoint_and_the_folder_of_them(policy, toy_run, toy, toy_chat):
+    for path in (toy_run, toy_run / "checkpoints", toy_run / "checkpoints" / "2"):
         assert same(pp.load(path), policy)
-    older = pp.load(run / "checkpoints" / "1")
+    older = pp.load(toy_run / "checkpoints" / "1")
     assert same(older, Policy(toy[0], toys.weights(toy[0], toy_chat.end, seed=8), toy_chat)) and not same(older, policy)
 
 
-def test_how_a_policy_was_trained(policy, run, toy_folder):
+def test_how_a_policy_was_trained(policy, toy_run, toy_folder):
     wanted = {"form": "short", "players": ("taboo.describer=random",)}
-    assert pp.load(run).trained() == pp.load(run / "checkpoints" / "1").trained() == wanted
+    assert pp.load(toy_run).trained() == pp.load(toy_run / "checkpoints" / "1").trained() == wanted
     assert pp.load(toy_folder).trained() == policy.trained() == {"form": "full", "players": ()}
     assert dataclasses.replace(policy, folder=TINY).trained()["form"] == "short"
 
@@ -114,10 +95,10 @@ def test_folders_that_hold_no_policy(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "gone", "meta", "half"])
-def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, run, policy, damage):
+def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, toy_run, policy, damage):
     """The newest is damaged; the older one stays as it is and loads by its own name."""
     folder = tmp_path / "run"
-    shutil.copytree(run, folder)
+    shutil.copytree(toy_run, folder)
     newest = folder / "checkpoints" / "2"
     data = sorted((path for path in (newest / "params").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)[-1]
     if damage == "cut":
@@ -244,8 +225,8 @@ def test_play_is_a_function_of_its_arguments(policy):
     assert texts(seed=1) != texts()
 
 
-def test_play_takes_prompts_split_and_level(run):
-    trained = pp.load(run)
+def test_play_takes_prompts_split_and_level(toy_run):
+    trained = pp.load(toy_run)
     for form, wanted in ((None, "short"), ("full", "full")):
         (episode,) = short_play("taboo", {"guesser": trained}, episodes=1, form=form)
         message = pp.make("taboo").start(episode.instance, form=wanted).ask.text

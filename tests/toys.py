@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import games
 from games.core import Ask, Game, Outcome, Referee, View
 from playpen_jax import chat as chats
-from playpen_jax import hf, model
+from playpen_jax import checkpoint, hf, model, optim
+from playpen_jax import config as configs
+from playpen_jax.types import TrainState
 
 ROWS, CONTEXT = 4, 256  # of every sampler in these tests, so that few programs are compiled
 
@@ -52,13 +57,27 @@ def weights(c: model.ModelConfig, end: int, seed: int = 0) -> model.Params:
     params = jax.tree.map_with_path(draw, model.abstract(c))
     params["embed"][:, 0] = 2.0
     params["embed"][end, 0] += 2.7
-    return jax.tree.map(jax.numpy.asarray, params)
+    return jax.tree.map(jnp.asarray, params)
 
 
 def write_folder(folder: Path, c: model.ModelConfig, params: model.Params, tokenizer: chats.SentencePiece) -> Path:
     """A Hugging Face folder of the model."""
     hf.save(folder, c, params)
     (folder / "tokenizer.model").write_bytes(tokenizer.serialized)
+    return folder
+
+
+def write_run(folder: Path, c: model.ModelConfig, params: model.Params, chat: chats.Chat) -> Path:
+    """A training directory with the checkpoints of steps 1 (other weights) and 2 (these)."""
+    saved = checkpoint.Checkpoints(folder / "checkpoints")
+    tx = optim.make(configs.Optim(), 10)
+    for step, those in ((1, weights(c, chat.end, seed=8)), (2, params)):
+        saved.save(TrainState(those, tx.init(those), jnp.int32(step)), c)
+    saved.close()
+    hf.save_config(folder / "model", c)
+    (folder / "model" / "tokenizer.model").write_bytes(chat.tokenizer.serialized)
+    settings = dataclasses.asdict(configs.Config(form="short", players=("taboo.describer=random",)))
+    (folder / "config.json").write_text(json.dumps(settings))
     return folder
 
 
