@@ -133,7 +133,7 @@ def scripted(view: View) -> str:
 
 def _misread(view: View, board: _Board, letter: str, cell: Cell, slack: float) -> Cell:
     """Where the player thinks that a cell is: with little strength beside it, and always at the same place."""
-    fixed = random.Random(f"{view.seat}{letter}{view.seen[0]}")
+    fixed = random.Random(f"{view.seat}{letter}{view.seen[0]}".encode("utf-8", "replace"))  # it holds what the partner said
     near = [c for c in board.free() if abs(c[0] - cell[0]) + abs(c[1] - cell[1]) <= 3]
     return fixed.choice(near) if near and fixed.random() < 0.6 * slack and board.letters[letter] != cell else cell
 

@@ -301,6 +301,11 @@ def test_short_prompts_are_short():
         assert len(words) < 45
 
 
+def test_players_bear_half_a_character_from_their_partner():
+    episode = play("SAY: A to (1, 1), B to (3, 3) \udc80")
+    assert CLEAN_UP.players["player_2"]["scripted"](episode.view("player_2")).startswith("MOVE: ")
+
+
 def test_strange_replies_never_raise():
     rng = random.Random(0)
     odd = [
