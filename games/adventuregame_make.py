@@ -35,7 +35,8 @@ LEVELS = {
     "planning_hard_invlimittwo": Level("plan", True, 3, True, (15, 19)),
 }
 
-_FULL = """This is a small text adventure. I tell you what you see; you answer with one command, on a line that begins with >, and write
+_FULL = """This is a small text adventure. I tell you what you see; you answer with one command, \
+on a line that begins with >, and write
 nothing before it.
 
 Commands: go to ROOM, open THING, close THING, take THING, put THING on PLACE, put THING in PLACE, examine THING, done.

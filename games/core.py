@@ -126,7 +126,7 @@ class Game:
         return Play(self, instance, experiment)
 
     def instances(self, split: str, n: int | None = None, seed: int = 0, level: str | None = None) -> list[dict]:
-        """Up to `n` fresh instances (default 100) of a split, levels in turn, no target twice; fewer if no more targets exist."""
+        """Up to `n` fresh instances (default 100) of a split, levels in turn, no target twice; fewer if there are no more."""
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}: one of {', '.join(SPLITS)}")
         levels = self.levels if level is None else (level,)
