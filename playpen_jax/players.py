@@ -74,7 +74,8 @@ def check_seats(game: Game, seats: Mapping[str, str], policies: Iterable[str]) -
 
 
 def check(specs: Sequence[str], games: Sequence[str]) -> None:
-    """Raise `ValueError` or `KeyError` for a game, a seat or a player that does not exist."""
-    for name, chosen in parse(specs, games).items():
+    """Raise `ValueError` or `KeyError` for a game, a seat or a player that does not exist, also of games not played here."""
+    named = [spec.partition("=")[0].rpartition(".")[0] for spec in specs]
+    for name, chosen in parse(specs, (*games, *named)).items():
         game = make(name)
         check_seats(game, seating(game, chosen), (LEARNER,))
