@@ -271,3 +271,16 @@ def test_policies_with_different_tokenizers_play_together(policy, toy):
             first = next(turn.message for turn in episode.turns if turn.seat == seat)
             opening = chat.opening(first)
             assert episode.rows[seat].ids[: len(opening)].tolist() == opening
+
+
+# ---------------------------------------------------------------------------------------------- the embedded model
+
+
+def test_the_embedded_model_plays_by_the_rules():
+    tiny = pp.load("tiny")
+    assert tiny.folder == TINY and tiny.trained()["form"] == "short"
+    assert numbers(tiny.params) == model.param_count(tiny.config) < 5_000_000
+    for game, seat in (("wordle", "guesser"), ("guesswhat", "guesser")):
+        episodes = short_play(game, {seat: tiny}, episodes=3, max_tokens=32, form=None)
+        assert {turn.player for episode in episodes for turn in episode.turns if turn.seat == seat} == {"policy"}
+        assert sum(episode.played for episode in episodes) >= 2
