@@ -14,7 +14,7 @@ def config() -> Config:
         form="short",
         rollout=Rollout(rows=64, context=256, max_tokens=32, temperature=0.7),
         grpo=Grpo(instances=12, plays=16),
-        optim=Optim(learning_rate=8e-4),
+        optim=Optim(learning_rate=2e-4),
         batch=Batching(length=256, micro=16),
         eval=Evaluation(split="test", episodes=57, plays=6, temperature=0.7),
         checkpoints=Checkpoints(every=10),
