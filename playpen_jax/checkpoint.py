@@ -31,12 +31,12 @@ class CheckpointError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoints of one training run."""
+    """The checkpoints of one training run; at least the newest is kept."""
 
     def __init__(self, folder: Path, keep: int = 2):
         self.folder, self._saving = Path(folder).absolute(), 0
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            max_to_keep=max(keep, 1),
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )

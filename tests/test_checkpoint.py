@@ -87,9 +87,10 @@ def test_the_state_of_the_moment_is_saved_though_training_goes_on(tmp_path):
     assert bits(restore(tmp_path, fresh())) == wanted
 
 
-def test_only_the_newest_are_kept(tmp_path):
-    save(tmp_path, *(fresh(step=i) for i in (1, 2, 3, 4)), keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4"]
+@pytest.mark.parametrize("keep, kept", [(2, ["3", "4"]), (0, ["4"])])
+def test_only_the_newest_are_kept(tmp_path, keep, kept):
+    save(tmp_path, *(fresh(step=i) for i in (1, 2, 3, 4)), keep=keep)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def test_a_step_that_exists_is_left_alone(folder):
