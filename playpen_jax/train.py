@@ -1,7 +1,7 @@
 """Train a policy: `python -m playpen_jax.train --config=grpo.py [--workdir=DIR] [--config.KEY=VALUE ...]`.
 
-DIR gets config.json, metrics.jsonl, episodes/, evaluations/, checkpoints/, model/, tensorboard/ and report.html. The same
-command on the same DIR resumes where it stopped.
+DIR gets config.json, metrics.jsonl, episodes/, evaluations/, checkpoints/, model/, tensorboard/ and report.html, and at the
+end finished.json. The same command on the same DIR resumes where it stopped.
 """
 
 from __future__ import annotations
