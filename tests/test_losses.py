@@ -110,7 +110,7 @@ def test_k3_is_zero_for_equal_policies_and_positive_for_any_other():
     a, b = -5 * rng.random((8, 100)).astype(np.float32), -5 * rng.random((8, 100)).astype(np.float32)
     np.testing.assert_array_equal(grpo.k3(jnp.asarray(a), jnp.asarray(a)), np.zeros_like(a))
     assert float(grpo.k3(jnp.asarray(a), jnp.asarray(b)).min()) >= 0
-    assert float(grpo.k3(jnp.float32(-2.0), jnp.float32(-1.0))) == pytest.approx(np.e - 2, rel=1e-6)
+    assert float(grpo.k3(jnp.full((1, 1), -2.0), jnp.full((1, 1), -1.0))[0, 0]) == pytest.approx(np.e - 2, rel=1e-6)
 
 
 def test_gradient_of_a_three_token_policy_is_its_finite_difference():
