@@ -266,13 +266,11 @@ def _near(name: str, known: list[str]) -> str:
 
 def _near_argument(message: str) -> str:
     """The setting that a config file may have meant, if Python refused an argument by this message."""
-    found = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
-    kinds = {Config.__name__: Config} | {
-        k.__name__: k for k in typing.get_type_hints(Config).values() if dataclasses.is_dataclass(k)
-    }
-    if not found or found[1] not in kinds or "Did you mean" in message:  # newer versions of Python say it themselves
+    found = re.search(r"got an unexpected keyword argument '(\w+)'", message)
+    if not found or "Did you mean" in message:  # newer versions of Python say it themselves
         return ""
-    return _near(found[2], sorted(f.name for f in dataclasses.fields(kinds[found[1]])))
+    sections = (kind for kind in typing.get_type_hints(Config).values() if dataclasses.is_dataclass(kind))
+    return _near(found[1], sorted({field.name for kind in (Config, *sections) for field in dataclasses.fields(kind)}))
 
 
 def from_json(data: dict, kind: type = Config) -> Any:
