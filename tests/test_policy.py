@@ -79,7 +79,7 @@ def test_how_a_policy_was_trained(policy, toy_run, toy_folder):
 def test_weights_without_a_tokenizer(tmp_path, toy):
     hf.save(tmp_path / "bare", *toy)
     bare = pp.load(tmp_path / "bare")
-    assert bare.chat is None and bare.logits([[1, 2]]).shape == (1, 2, toy[0].vocab)
+    assert bare.chat is None and bare.logits(np.array([[1, 2]])).shape == (1, 2, toy[0].vocab)
     with pytest.raises(ValueError, match="bare: no tokenizer, so text cannot be generated"):
         bare.generate(ASKED)
     with pytest.raises(ValueError, match="bare: no tokenizer, so it cannot play"):
