@@ -32,6 +32,7 @@ TABLE: dict[str, str] = {
     "dond": "games.dond:DOND",
     "clean_up": "games.clean_up:CLEAN_UP",
     "st_clean_up": "games.clean_up:ST_CLEAN_UP",
+    "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
 }
 _REGISTERED: dict[str, Game] = {}
 

@@ -122,6 +122,7 @@ SECRETS: dict[str, list[Secret]] = {
     "dond": [Secret("player_a", _more("player_b_values")), Secret("player_b", _more("player_a_values"))],
     "clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "st_clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
+    "toh_multi_turn": [],  # all is on the board
 }
 
 WORDS: dict[str, list[Words]] = {
