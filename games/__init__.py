@@ -32,6 +32,9 @@ TABLE: dict[str, str] = {
     "dond": "games.dond:DOND",
     "clean_up": "games.clean_up:CLEAN_UP",
     "st_clean_up": "games.clean_up:ST_CLEAN_UP",
+    "wordle-crazy": "games.wordle:CRAZY",
+    "wordle-crazy_withclue": "games.wordle:CRAZY_WITHCLUE",
+    "wordle-crazy_withcritic": "games.wordle:CRAZY_WITHCRITIC",
     "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
 }
 _REGISTERED: dict[str, Game] = {}

@@ -1,17 +1,31 @@
-"""Wordle: find a five-letter word in six rounds from coloured letters; also with a clue, and with a clue and a critic."""
+"""Wordle: find a five-letter word in six rounds from coloured letters; also with a clue, and with a clue and a critic.
+
+Crazy Wordle plays by the same rules, with other names of the colours and one table of scores for all three of its games.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from games import wordle_players
 from games.core import Ask, Game, InstanceError, Outcome, Referee
-from games.wordle_words import LENGTH, LEVELS, colour, generate, parse, settings, show
+from games.wordle_words import (
+    CRAZY_COLOURS,
+    LENGTH,
+    LEVELS,
+    SPEED,
+    SPEED_WITH_CLUE,
+    Variant,
+    colour,
+    generate,
+    parse,
+    settings,
+    show,
+)
 
-SPEED = (100.0, 100.0, 100.0, 50.0, 30.0, 20.0)  # Main Score of plain wordle by the round that found the word
 _TAGS = ("clue_lang", "guess_lang", "guess_word_lang", "explanation_lang", "explanataion_details_lang", "guess_feedback_lang")
 _CRITIC_TAGS = ("agreement_lang", "agreement_word_lang", "guess_agreement_lang", "agreement_explanation_lang")
 _ERRORS = ("INVALID_FORMAT", "NOT_VALID_WORD_FOR_GAME", "RETRY")
@@ -25,26 +39,24 @@ class _Foul(Exception):
         self.seat, self.reason, self.violated = seat, reason, violated
 
 
-def _referee(instance: Mapping, settings: Mapping, clue: bool, critic: bool) -> Referee:
-    """The rules of all three games."""
-    table = _Table(instance, settings, critic)
+def _referee(instance: Mapping, settings: Mapping, variant: Variant) -> Referee:
+    """The rules of all these games."""
+    table = _Table(instance, settings, variant.critic)
     try:
-        found = yield from _rounds(table, instance, settings, clue, critic)
+        found = yield from _rounds(table, instance, settings, variant)
     except _Foul as foul:  # may come from any seat's turn, and ends the episode wherever it comes
         return table.outcome(math.nan, foul)
-    if not found:
-        return table.outcome(0.0)
-    return table.outcome(round(100 / found, 2) if clue else SPEED[found - 1])
+    return table.outcome(variant.speed[found - 1] if found else 0.0)
 
 
-def _rounds(table: _Table, instance: Mapping, settings: Mapping, clue: bool, critic: bool) -> Generator[Ask, str, int]:
+def _rounds(table: _Table, instance: Mapping, settings: Mapping, variant: Variant) -> Generator[Ask, str, int]:
     """Play the rounds; returns the number of the round that found the word, 0 if none did."""
     tag, hint = table.tag, table.hint("guess_lang", "guess_word_lang")
-    clue_line = f"{tag['clue_lang']} {instance['target_word_clue'].strip()}" if clue else ""
-    text = settings["guesser_prompt"] + (f"\n\n{clue_line}" if clue else "")
+    clue_line = f"{tag['clue_lang']} {instance['target_word_clue'].strip()}" if variant.clue else ""
+    text = settings["guesser_prompt"] + (f"\n\n{clue_line}" if variant.clue else "")
     for number in range(1, table.rounds + 1):
         explanation, word = yield from table.guess(text)
-        if critic:
+        if variant.critic:
             table.first.append(word)
             text = f"{clue_line}\n{tag['explanation_lang']} {explanation}\n{tag['guess_lang']} {word}"
             if number == 1:
@@ -57,7 +69,7 @@ def _rounds(table: _Table, instance: Mapping, settings: Mapping, clue: bool, cri
         marks = table.commit(word)
         if word == table.target:
             return number
-        text = f"{tag['guess_feedback_lang']} {show(word, marks)}{hint}"
+        text = f"{tag['guess_feedback_lang']} {show(word, marks, variant.colours)}{hint}"
     return 0
 
 
@@ -163,24 +175,28 @@ def _setting(settings: Mapping, path: str, kind: type) -> Any:
     return value
 
 
-def _game(name: str, clue: bool = False, critic: bool = False) -> Game:
+def _game(name: str, suite: Literal["indomain", "outofdomain"], variant: Variant) -> Game:
+    clue, critic = variant.clue, variant.critic
     return Game(
         name=name,
-        suite="indomain",
+        suite=suite,
         seats=("guesser", "critic") if critic else ("guesser",),
         roles=("ReflectingWordGuesser", "WordCritic") if critic else ("WordGuesser",),
         levels=tuple(LEVELS),
         fields={"target_word": str} | ({"target_word_clue": str} if clue else {}),
         settings_fields={"guesser_prompt": str, "common_config": Mapping, "lang_keywords": Mapping}
         | ({"guesser_critic_prompt": str} if critic else {}),
-        referee=functools.partial(_referee, clue=clue, critic=critic),
+        referee=functools.partial(_referee, variant=variant),
         generate=generate,
         target=lambda instance: instance["target_word"],
-        settings=functools.partial(settings, clue=clue, critic=critic),
-        players={"guesser": wordle_players.GUESSER} | ({"critic": wordle_players.CRITIC} if critic else {}),
+        settings=functools.partial(settings, variant=variant),
+        players={"guesser": wordle_players.guesser(variant.colours)} | ({"critic": wordle_players.CRITIC} if critic else {}),
     )
 
 
-WORDLE = _game("wordle")
-WITHCLUE = _game("wordle_withclue", clue=True)
-WITHCRITIC = _game("wordle_withcritic", clue=True, critic=True)
+WORDLE = _game("wordle", "indomain", Variant())
+WITHCLUE = _game("wordle_withclue", "indomain", Variant(clue=True, speed=SPEED_WITH_CLUE))
+WITHCRITIC = _game("wordle_withcritic", "indomain", Variant(clue=True, critic=True, speed=SPEED_WITH_CLUE))
+CRAZY = _game("wordle-crazy", "outofdomain", Variant(colours=CRAZY_COLOURS))
+CRAZY_WITHCLUE = _game("wordle-crazy_withclue", "outofdomain", Variant(clue=True, colours=CRAZY_COLOURS))
+CRAZY_WITHCRITIC = _game("wordle-crazy_withcritic", "outofdomain", Variant(clue=True, critic=True, colours=CRAZY_COLOURS))

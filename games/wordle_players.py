@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from games.core import View
-from games.wordle_words import COLOURS, colour, parse, targets, words
+from games.core import Player, View
+from games.wordle_words import colour, parse, targets, words
 
-_MARKS = {name: mark for mark, name in COLOURS.items()}
 Marks = list[tuple[str, str]]  # (guess, one mark a letter): g, y, r, or ? where the colour was forgotten
 
 
@@ -29,14 +28,14 @@ class _Memory:
     agreed: bool = False
 
 
-def _remember(view: View) -> _Memory:
-    """Read a guesser's messages by inverting the engine's templates."""
-    tag = view.settings["lang_keywords"]
+def _remember(view: View, names: Mapping[str, str]) -> _Memory:
+    """Read a guesser's messages by inverting the engine's templates; `names` are those of the colours."""
+    tag, marks = view.settings["lang_keywords"], {name: mark for mark, name in names.items()}
     memory = _Memory(view.seen[0].removeprefix(view.settings["guesser_prompt"]).strip().removeprefix(tag["clue_lang"]).strip())
     for said, text in zip(view.said, view.seen[1:]):
         if text.startswith(tag["guess_feedback_lang"]):
-            shown = re.findall(r"(.)<(green|yellow|red)>", text)
-            memory.marks.append(("".join(letter for letter, _ in shown), "".join(_MARKS[name] for _, name in shown)))
+            shown = re.findall(f"(.)<({'|'.join(marks)})>", text)
+            memory.marks.append(("".join(letter for letter, _ in shown), "".join(marks[name] for _, name in shown)))
             memory.pending = ""
         elif text.startswith(tag["clue_lang"]):
             own = parse(said, tag["explanation_lang"], tag["guess_lang"])
@@ -126,9 +125,9 @@ def _reply(view: View, explanation: str, word: str) -> str:
     return f"{tag['explanation_lang']} {explanation}\n{tag['guess_lang']} {word}"
 
 
-def solve(view: View) -> str:
+def solve(view: View, names: Mapping[str, str]) -> str:
     """A guesser that keeps to the colours, to our clues as far as it knows them, and mostly to the critic."""
-    memory = _remember(view)
+    memory = _remember(view, names)
     marks = _forget(memory.marks, view)
     candidates = _candidates(marks, view.settings)
     answer = _knows(memory.clue, view.strength)
@@ -239,5 +238,9 @@ def break_verdict(view: View) -> str:
     return form.format(e=tag["explanation_lang"], a=tag["agreement_lang"], yes=yes, no=no, Yes=yes.capitalize())
 
 
-GUESSER = {"scripted": solve, "random": guess_anything, "broken": break_guess}
+def guesser(colours: Mapping[str, str]) -> Mapping[str, Player]:
+    """The guessers of a game whose colours have these names."""
+    return {"scripted": functools.partial(solve, names=colours), "random": guess_anything, "broken": break_guess}
+
+
 CRITIC = {"scripted": criticise, "random": judge_anything, "broken": break_verdict}

@@ -5,13 +5,27 @@ from __future__ import annotations
 import functools
 import random
 import re
+from collections.abc import Mapping
 from importlib import resources
+from typing import NamedTuple
 
 from games.core import pool
 
 LENGTH = 5
 LEVELS = {"easy": "high", "medium": "medium"}  # level -> frequency band of its targets
 COLOURS = {"g": "green", "y": "yellow", "r": "red"}
+CRAZY_COLOURS = {"g": "yellow", "y": "black", "r": "purple"}  # yellow is another mark here than elsewhere
+SPEED = (100.0, 100.0, 100.0, 50.0, 30.0, 20.0)  # Main Score by the round that found the word
+SPEED_WITH_CLUE = tuple(round(100 / found, 2) for found in range(1, 7))
+
+
+class Variant(NamedTuple):
+    """How one of the games differs from the others."""
+
+    clue: bool = False
+    critic: bool = False
+    colours: Mapping[str, str] = COLOURS
+    speed: tuple[float, ...] = SPEED
 
 
 @functools.cache
@@ -66,15 +80,15 @@ def colour(guess: str, target: str) -> str:
     return "".join(marks)
 
 
-def show(guess: str, marks: str) -> str:
+def show(guess: str, marks: str, colours: Mapping[str, str]) -> str:
     """The colours as a guesser reads them: `c<red> r<green> ...`."""
-    return " ".join(f"{letter}<{COLOURS[mark]}>" for letter, mark in zip(guess, marks))
+    return " ".join(f"{letter}<{colours[mark]}>" for letter, mark in zip(guess, marks))
 
 
 _RULES = """Find my English word of five letters. You have six tries, and after each one I colour the letters of your word:
-<green> the letter is in the right place
-<yellow> my word has this letter, in another place
-<red> my word has no such letter, or no more of them
+<{g}> the letter is in the right place
+<{y}> my word has this letter, in another place
+<{r}> my word has no such letter, or no more of them
 {more}
 Answer each time in exactly two lines, in lower case, and write nothing else:
 explanation: one line about what the colours{and_clue} tell you
@@ -84,7 +98,7 @@ An example. Your answer:
 explanation: five different letters that are in many words
 guess: stone
 My reply, if the word were "paste":
-guess_feedback: s<yellow> t<yellow> o<red> n<red> e<green>
+guess_feedback: {example}
 
 Now make your first guess."""
 _CLUE = "\nA short clue to the meaning of the word stands below, in the line that begins with clue:\n"
@@ -135,11 +149,17 @@ _SHORT = {
 }
 
 
-def settings(level: str, form: str, clue: bool, critic: bool) -> dict:
+def _rules(variant: Variant) -> str:
+    """The guesser's full prompt."""
+    more = _CLUE * variant.clue + _CRITIC * variant.critic
+    example = show("stone", colour("stone", "paste"), variant.colours)
+    return _RULES.format(more=more, and_clue=" and the clue" * variant.clue, example=example, **variant.colours)
+
+
+def settings(level: str, form: str, variant: Variant) -> dict:
     """Our own settings in the official schema."""
-    short = form == "short"
-    more = (_CLUE if clue else "") + (_CRITIC if critic else "")
-    rules = _SHORT_RULES if short else _RULES.format(more=more, and_clue=" and the clue" if clue else "")
+    short, clue, critic = form == "short", variant.clue, variant.critic
+    rules = _SHORT_RULES if short else _rules(variant)
     judge = _SHORT_JUDGE if short else _JUDGE
     return {
         "name": f"{LEVELS[level]}_frequency_words_{'clue' if clue else 'no_clue'}_{'with_critic' if critic else 'no_critic'}",
