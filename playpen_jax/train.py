@@ -13,46 +13,27 @@ import math
 import os
 import shlex
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from tqdm import tqdm
 
 from playpen_jax import chat as chats
-from playpen_jax import checkpoint, draws, hf, metrics, model, optim, policy, report, rewards, rollout, scores, sharding, update
+from playpen_jax import checkpoint, draws, hf, metrics, model, optim, policy, report, scores, sharding, update
 from playpen_jax import config as configs
-from playpen_jax.data.pack import Weighted, micro_batches, pack
-from playpen_jax.losses import grpo, sft
+from playpen_jax.learn import grpo, sft
+from playpen_jax.learn.run import NothingToLearn, Run
 from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
 from playpen_jax.sampler.sample import Sampling
-from playpen_jax.sampler.sampler import Sampler
-from playpen_jax.types import Batch, Episode, TokenRow, TrainState
+from playpen_jax.types import TrainState
 
+LEARN = {"grpo": grpo, "sft": sft}  # algorithm -> its module: gather, prepare, updates, learner
 FREE = ("steps", "tensorboard", "eval", "checkpoints")  # settings that may differ when a run is resumed
 FINISHED = "finished.json"  # written last: how many steps were made, and how far the weights moved
 IDLE = 20  # steps in a row with nothing to learn from, after which a run stops
-
-
-class NothingToLearn(RuntimeError):
-    """A run that trains nothing; the message says in one line why."""
-
-
-@dataclasses.dataclass
-class Run:
-    """Everything that stays the same during a run."""
-
-    config: configs.Config
-    workdir: Path
-    c: model.ModelConfig
-    chat: chats.Chat
-    mesh: jax.sharding.Mesh
-    samplers: dict[Sampling, Sampler] = dataclasses.field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------------------------- the working directory
@@ -92,137 +73,6 @@ def write_model_folder(folder: Path, c: model.ModelConfig, chat: chats.Chat, sou
     hf.save_config(folder, c, ids={name: chat.tokenizer.special(piece) for name, piece in pieces})
 
 
-# ---------------------------------------------------------------------------------------------- learning by playing
-
-
-def sampler_for(run: Run, how: Sampling, params: Any) -> Sampler:
-    """The sampler of these settings, made once, with the weights of now."""
-    if how not in run.samplers:
-        r = run.config.rollout
-        run.samplers[how] = Sampler(run.c, r.rows, r.context, how, run.chat.stops, r.chunk)
-    run.samplers[how].load(params)
-    return run.samplers[how]
-
-
-def play(run: Run, params: Any, jobs: list[rollout.Job], how: Sampling, label: str) -> tuple[list[Episode], Sampler]:
-    r = run.config.rollout
-    sampler = sampler_for(run, how, params)
-    with tqdm(total=len(jobs), desc=label, unit="episode", leave=False, disable=None) as bar:
-        player = rollout.Rollout({"learner": sampler}, run.chat, rollout.Limits(r.max_tokens, r.max_turns))
-        return player.play(jobs, lambda episode: bar.update()), sampler
-
-
-def grpo_rows(config: configs.Config, episodes: Sequence[Episode]) -> tuple[list[Weighted], dict[str, float]]:
-    """Advantages inside (instance, seat), one weighted row per learner's seat, and what TRL's users watch."""
-    reward = rewards.chosen(config.grpo.reward, config.grpo.role_rewards)
-    groups: dict[tuple[int, str], list[tuple[TokenRow, float]]] = defaultdict(list)
-    for number, episode in enumerate(episodes):
-        for seat, row in episode.rows.items():
-            value = reward(episode.game, seat)(episode.outcome, seat)
-            groups[number // config.grpo.plays, seat].append((row, value))
-    rows, deviations = [], []
-    for members in groups.values():
-        values = np.array([value for _, value in members])
-        deviations.append(values.std())
-        for (row, _), advantage in zip(members, grpo.advantages(values, config.grpo.scale_rewards == "group")):
-            rows.append(Weighted(row, float(advantage)))
-    lengths = np.array([row.mask.sum() for members in groups.values() for row, _ in members] or [0])
-    replies = [turn for episode in episodes for turn in episode.turns if turn.stop != "text"]
-    found = {
-        "reward": float(np.mean([value for members in groups.values() for _, value in members] or [0.0])),
-        "reward_std": float(np.mean(deviations or [0.0])),
-        "frac_reward_zero_std": float(np.mean([d < 1e-9 for d in deviations] or [1.0])),
-        "completions/mean_length": float(lengths.mean()),
-        "completions/min_length": float(lengths.min()),
-        "completions/max_length": float(lengths.max()),
-        "completions/clipped_ratio": sum(turn.stop == "length" for turn in replies) / max(len(replies), 1),
-    }
-    return rows, found
-
-
-def teaching(rows: list[Weighted]) -> list[Weighted]:
-    """Only the rows with an advantage; the gradient stays as it is for all of them.
-
-    A row of a zero-variance group adds nothing but its tokens to the count by which the loss is divided, so the other rows'
-    advantages are scaled by their share of the tokens.
-    """
-    kept = [w for w in rows if w.advantage]
-    share = sum(w.row.mask.sum() for w in kept) / max(sum(w.row.mask.sum() for w in rows), 1)
-    return [Weighted(w.row, float(w.advantage * share)) for w in kept] or rows
-
-
-def grpo_step(run: Run, state: TrainState, ref_params: Any, step: int, apply: Callable) -> tuple[TrainState, dict[str, float]]:
-    """One rollout, its transcripts, and the updates made on it."""
-    config, began = run.config, time.perf_counter()
-    how = Sampling(config.rollout.temperature, config.rollout.top_k, config.rollout.top_p)
-    episodes, sampler = play(run, state.params, draws.training_jobs(config, step), how, f"step {step + 1}")
-    played = time.perf_counter()
-    write_episodes(run.workdir, step + 1, episodes)
-    rows, found = grpo_rows(config, episodes)
-    if not rows:
-        why = episodes[0].outcome.reason
-        raise NothingToLearn(f"step {step + 1}: the learner said nothing in any of {len(episodes)} episodes ({why})")
-    batch, left_out = pack(rows if config.grpo.beta else teaching(rows), config.batch.length)
-    folded, used = micro_batches(batch, config.batch.micro)
-    for _ in range(config.grpo.updates):
-        state, learned = apply(state, ref_params, folded, used)
-    learned = {name: float(x) for name, x in learned.items()}
-    done = time.perf_counter()
-    counts = sampler.counters
-    found |= learned | metrics.episode_metrics(episodes)
-    found |= {
-        "rows_left_out": left_out,
-        "num_tokens": float((batch.segment_ids > 0).sum()),
-        "rollout/occupancy": counts.sampled / max(counts.row_steps, 1),
-        "rollout/tokens_per_second": counts.sampled / (played - began),
-        "rollout/prefilled_tokens": counts.prefilled,
-        "time/rollout": played - began,
-        "time/update": done - played,
-        "step_time": done - began,
-    }
-    return state, found
-
-
-def write_episodes(workdir: Path, step: int, episodes: Sequence[Episode]) -> None:
-    folder = workdir / "episodes"
-    folder.mkdir(exist_ok=True)
-    text = "".join(metrics.json_text(episode.to_json()) + "\n" for episode in episodes)
-    metrics.replace(folder / f"step_{step:06d}.jsonl", text)
-
-
-# ---------------------------------------------------------------------------------------------- learning by imitation
-
-
-def sft_dialogues(config: configs.Config) -> list[list[chats.Message]]:
-    """The dialogues of all learner's seats in `sft.episodes` scripted episodes."""
-    numbers = tqdm(range(config.sft.episodes), desc="scripted episodes", unit="episode", leave=False, disable=None)
-    return [dialogue for number in numbers for dialogue in draws.scripted_dialogue(config, number)]
-
-
-def sft_bins(config: configs.Config, chat: chats.Chat, dialogues: list[list[chats.Message]]) -> tuple[Batch, int]:
-    """All dialogues, packed once: [rows, T]."""
-    rows = []
-    for dialogue in dialogues:
-        ids, mask = chat.dialogue(dialogue)
-        zeros = np.zeros(len(ids), np.float32)
-        rows.append(Weighted(TokenRow(ids, mask, zeros, zeros)))
-    return pack(rows, config.batch.length)
-
-
-def sft_step(run: Run, bins: Batch, state: TrainState, step: int, apply: Callable) -> tuple[TrainState, dict[str, float]]:
-    """One update on the next `sft.rows` packed rows; every epoch has an order of its own."""
-    began, count, n = time.perf_counter(), len(bins.tokens), run.config.sft.rows
-    places = np.arange(step * n, (step + 1) * n)
-    orders = {e: np.random.default_rng([run.config.seed, e]).permutation(count) for e in set(places // count)}
-    chosen = np.array([orders[place // count][place % count] for place in places])
-    batch = jax.tree.map(lambda x: x[chosen], bins)
-    folded, used = micro_batches(batch, run.config.batch.micro)
-    state, learned = apply(state, None, folded, used)
-    found = {name: float(x) for name, x in learned.items()}
-    found |= {"epoch": (step + 1) * n / count, "num_tokens": float((batch.segment_ids > 0).sum())}
-    return state, found | {"step_time": time.perf_counter() - began}
-
-
 # ---------------------------------------------------------------------------------------------- held-out episodes
 
 
@@ -231,9 +81,8 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
     file = run.workdir / "evaluations" / f"step_{step:06d}.json"
     if file.exists():
         return scores.read_evaluation(file)[1]
-    episodes, _ = play(
-        run, params, draws.held_out_jobs(run.config), Sampling(run.config.eval.temperature), f"evaluation at {step}"
-    )
+    how = Sampling(run.config.eval.temperature)
+    episodes, _ = run.play(params, draws.held_out_jobs(run.config), how, f"evaluation at {step}")
     return scores.write_evaluation(run.workdir, step, episodes)
 
 
@@ -241,11 +90,8 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
 
 
 def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
-    """Load what is trained: the run, its weights, and the packed rows to imitate (sft); then write config.json and model/."""
-    if config.algorithm == "grpo" and config.batch.length < config.rollout.context:
-        sizes = f"batch.length={config.batch.length} is less than rollout.context={config.rollout.context}"
-        raise configs.ConfigError(f"{sizes}: longer dialogues could be played but not learned from")
-    mesh, bins, chat, source = sharding.make_mesh(config.mesh), None, None, None
+    """Load what is trained: the run, its weights, and what it learns from; then write config.json and model/."""
+    mesh, chat, source, way = sharding.make_mesh(config.mesh), None, None, LEARN[config.algorithm]
     if config.batch.micro % (ways := mesh.shape["data"] * mesh.shape["fsdp"]):
         raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
     kept = workdir / "model"
@@ -254,26 +100,21 @@ def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
         c, params, chat, source = learner.config, learner.params, learner.chat, learner.folder
         if chat is None:
             raise configs.ConfigError(f"model.path={config.model.path} has no tokenizer")
-    dialogues = sft_dialogues(config) if config.algorithm == "sft" else []
+    gathered = way.gather(config)
     if chat is None:
-        chat, source = fresh_chat(config, kept, dialogues)
+        chat, source = fresh_chat(config, kept, gathered)
         m, dtype = config.model, policy.compute_dtype(config.model.dtype)
         shape = dict(vocab=chat.tokenizer.size, dim=m.dim, layers=m.layers, heads=m.heads, kv_heads=m.kv_heads, mlp=m.mlp)
         c = model.ModelConfig("llama", head_dim=m.dim // m.heads, dtype=dtype, **shape)
         params = model.init(c, jax.random.key(config.seed))
-    if config.algorithm == "sft":
-        bins, left_out = sft_bins(config, chat, dialogues)
-        size = f"{len(bins.tokens)} rows of {config.batch.length} tokens"
-        print(f"{len(dialogues)} dialogues in {size}, {left_out} left out as too long")
-        if not bins.mask.any():
-            raise configs.ConfigError("no dialogue is left to imitate: batch.length or sft.episodes is too small")
+    data = way.prepare(config, chat, gathered)
     metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=1))
     if not (kept / "config.json").exists():
         write_model_folder(kept, c, chat, source)
-    return Run(config, workdir, c, chat, mesh), params, bins
+    return Run(config, workdir, c, chat, mesh), params, data
 
 
-def fresh_chat(config: configs.Config, kept: Path, dialogues: list) -> tuple[chats.Chat, Path | None]:
+def fresh_chat(config: configs.Config, kept: Path, dialogues: Sequence) -> tuple[chats.Chat, Path | None]:
     """The tokenizer of a fresh model: the one named, the one kept in DIR, or one trained on the dialogues."""
     if (kept / "tokenizer.model").exists():
         return chats.load(kept), kept
@@ -285,26 +126,15 @@ def fresh_chat(config: configs.Config, kept: Path, dialogues: list) -> tuple[cha
     return chats.Chat(chats.SentencePiece(chats.train_sentencepiece(texts, config.model.vocab))), None
 
 
-def train(run: Run, params: Any, bins: Batch | None) -> None:
+def train(run: Run, params: Any, data: Any) -> None:
     """All steps that are left, with evaluations, checkpoints, metrics and the report."""
-    config, updates = run.config, run.config.grpo.updates if run.config.algorithm == "grpo" else 1
+    config, way = run.config, LEARN[run.config.algorithm]
+    updates = way.updates(config)
     tx = optim.make(config.optim, config.steps * updates)
     at = update.state_shardings(run.c, tx, run.mesh)
     state = update.fresh_state(tx, params, at)
-    before, ref_params = state.params, state.params if config.grpo.beta and config.algorithm == "grpo" else None
-    before = jax.tree.map(jnp.copy, before)
-    if ref_params is not None:
-        ref_params = before
-    if config.algorithm == "grpo":
-        g = config.grpo
-        clip = grpo.Clip(g.epsilon, g.epsilon if g.epsilon_high is None else g.epsilon_high, g.beta)
-        temperature = config.rollout.temperature or 1.0
-        apply = update.make(run.c, lambda batch, logps, ref: grpo.loss(batch, logps, ref, clip), tx, run.mesh, at, temperature)
-        learn = lambda state, step: grpo_step(run, state, ref_params, step, apply)
-    else:
-        apply = update.make(run.c, lambda batch, logps, ref: sft.loss(batch, logps), tx, run.mesh, at)
-        learn = lambda state, step: sft_step(run, bins, state, step, apply)
-
+    before = jax.tree.map(jnp.copy, state.params)
+    learn = way.learner(run, tx, at, before, data)
     (run.workdir / FINISHED).unlink(missing_ok=True)
     with contextlib.closing(checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep)) as saved:
         state = saved.restore(state) or state
@@ -415,10 +245,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{workdir} has made its {config.steps} steps: {workdir / 'report.html'}")
             return os.EX_OK
         compilation_cache()
-        run, params, bins = start(config, workdir)
+        run, params, data = start(config, workdir)
     metrics.replace(workdir / "command.txt", "python -m playpen_jax.train " + shlex.join(argv) + "\n")
     try:
-        train(run, params, bins)
+        train(run, params, data)
     except (checkpoint.CheckpointError, NothingToLearn) as error:  # what the user can mend; all else is shown whole
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,7 +22,7 @@ FLOORS = {
     4: ("chat", "checkpoint", "curves", "hf", "sampler", "update"),
     5: ("data", "players", "policy", "report"),
     6: ("draws", "rollout"),
-    7: ("api", "programs"),
+    7: ("api", "learn", "programs"),
     8: ("bench", "collect", "convert", "evaluate", "play", "replay", "train"),
     9: ("__init__",),
 }
