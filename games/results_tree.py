@@ -4,9 +4,9 @@
     RUN/GAME/EXPERIMENT/experiment.json
     RUN/GAME/EXPERIMENT/instance_00000/{instance,interactions,scores,completed,player_1.requests}.json
 
-RUN is named after the model. The layout is that of clemcore 3.7.2, on which `clem eval` and `clem transcribe` run; scores.json
-holds the official scores already, `clem score` would look for what only the official engines log. `read` also knows older
-layouts.
+RUN is named after the model. The layout is that of clemcore 3.7.2, on which `clem eval` and `clem transcribe` run. scores.json
+holds the official scores already; `clem score` makes it anew for games whose scorer needs no events that only the official
+engines log. `read` also knows older layouts.
 """
 
 from __future__ import annotations

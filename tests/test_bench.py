@@ -16,11 +16,13 @@ from tests.common import ROOT
 NUMBERS = ("turns_per_second", "start_ms_p50", "turn_ms_p50", "turn_ms_p99", "turn_ms_max")
 
 
-def test_games_prints_and_keeps_a_line_for_each_game(capsys, tmp_path):
+def test_games_prints_and_keeps_a_line_for_each_game(tmp_path):
+    """In a process of its own: importing clemcore sets up logging anew."""
     out = tmp_path / "new" / "games.json"
     arguments = ["games", "--games=referencegame,codenames", "--episodes=4", f"--out={out}"]
-    assert bench.main(arguments) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    run = subprocess.run([sys.executable, "-m", "playpen_jax.bench", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
     assert [line["game"] for line in lines[:3]] == ["referencegame", "codenames", "all"]
     for line in lines[:2]:
         assert all(line[number] > 0 for number in NUMBERS)
@@ -30,6 +32,8 @@ def test_games_prints_and_keeps_a_line_for_each_game(capsys, tmp_path):
     assert (lines[2]["slowest"], lines[2]["p99"]) == (slowest["game"], slowest["turn_ms_p99"])
     kept = json.loads(out.read_text())
     assert kept["lines"] == lines and kept["command"].startswith("python -m playpen_jax.bench games --games=")
+    assert len(lines) == (6 if importlib.util.find_spec("clemcore") else 3)
+    assert all(line["times_faster"] > 1 for line in lines[4:])
 
 
 def test_chance_is_recorded_like_any_seat():
@@ -46,9 +50,8 @@ def test_loops_that_end_otherwise_are_not_compared():
         bench.measure(other, bench.record(game, 2))
 
 
-def test_what_it_needs_must_be_there():
-    if importlib.util.find_spec("clemcore"):
-        pytest.skip("clemcore is installed")
+def test_what_it_needs_must_be_there(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="error: .* package clemcore"):
         bench.main(["games", "--games=taboo", "--episodes=2", "--against-clemcore"])
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import math
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -210,22 +213,65 @@ def test_recorded_episodes_survive_the_tree(tmp_path):
         assert ours["extra"]["Request Count"] == record["extra"]["Request Count"]
 
 
-@pytest.mark.filterwarnings("ignore")  # of the official package
-def test_the_official_tools_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # importing clemcore opens a log file where one stands
-    pytest.importorskip("clemcore")
-    from clemcore.clemeval import perform_evaluation
-    from clemcore.clemgame.transcripts.builder import build_transcripts
+# a game as the official benchmark has it, of which scoring needs the scorer alone
+MASTER = """
+from clemcore.clemgame import GameBenchmark
+from {module} import GameScorer
 
-    played = plays()
-    run = results_tree.write(tmp_path, "some-model", played)
-    perform_evaluation(str(tmp_path))
-    build_transcripts(str(tmp_path))
+
+class Scorer(GameScorer):
+    def score_turns(self, interactions):
+        pass
+
+    def compute_round_score(self, number, events):
+        pass
+
+    def compute_episode_scores(self, interactions):
+        self.log_episode_score("Main Score", interactions["Main Score"])
+
+    log_main_score = compute_episode_scores
+
+
+class Benchmark(GameBenchmark):
+    def create_game_scorer(self, experiment, instance):
+        return Scorer(self.game_name, experiment, instance)
+"""
+
+
+def official_games(folder, names):
+    """Write a game for the official tools for each name: the newer scorer reads counts by round, the older one totals."""
+    for name in names:
+        module = "clemcore.clemgame.metrics" if name in results_tree.BY_ROUND else "clemcore.clemgame.legacy.scorer"
+        there = folder / name
+        there.mkdir()
+        (there / "master.py").write_text(MASTER.format(module=module), encoding="utf-8")
+        spec = {"game_name": name, "description": name, "players": len(games.make(name).seats), "languages": ["en"]}
+        more = {"main_game": name, "image": "none", "benchmark": ["2.0"], "roles": list(games.make(name).roles)}
+        (there / "clemgame.json").write_text(json.dumps(spec | more), encoding="utf-8")
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("clemcore"), reason="needs the package clemcore")
+def test_the_official_tools_run(tmp_path):
+    names = (*GAMES, "taboo", "privateshared")
+    official_games(tmp_path, names)
+    played = plays(names)
+    run = results_tree.write(tmp_path / "results", "some-model", played)
+    ours = {path: load(path)["episode scores"] for path in run.rglob("scores.json")}
+    for path in ours:
+        path.unlink()
+    command = "sys.argv = ['clem', '{}', '-r', 'results']; main()"
+    code = ["import sys; from clemcore.cli import main", *map(command.format, ("score", "transcribe", "eval"))]
+    tools = subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=tmp_path, capture_output=True, text=True)
+    assert tools.returncode == 0, tools.stderr
+    assert len(ours) == len(played)
+    for path, wanted in ours.items():
+        found = load(path)["episode scores"]
+        assert len(found) == 8 and all(same(wanted[key], value) for key, value in found.items()), path
     assert len(list(run.rglob("transcript.html"))) == len(list(run.rglob("transcript.tex"))) == len(played)
-    with open(tmp_path / "results.csv", encoding="utf-8") as file:
+    with open(tmp_path / "results" / "results.csv", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     quality, shares = [], []
-    for name in GAMES:
+    for name in names:
         ends = [play.outcome.official() for play in played if play.game.name == name]
         scores = [end["Main Score"] for end in ends if not math.isnan(end["Main Score"])]
         quality.append(round(sum(scores) / len(scores), 2))
