@@ -36,6 +36,7 @@ TABLE: dict[str, str] = {
     "wordle-crazy_withclue": "games.wordle:CRAZY_WITHCLUE",
     "wordle-crazy_withcritic": "games.wordle:CRAZY_WITHCRITIC",
     "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
+    "get_to_the_point": "games.get_to_the_point:GET_TO_THE_POINT",
 }
 _REGISTERED: dict[str, Game] = {}
 

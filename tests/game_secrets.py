@@ -126,6 +126,7 @@ SECRETS: dict[str, list[Secret]] = {
     "clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "st_clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "toh_multi_turn": [],  # all is on the board
+    "get_to_the_point": [Secret("seeker", _take("target_word"))],
 }
 
 WORDS: dict[str, list[Words]] = {
@@ -136,6 +137,7 @@ WORDS: dict[str, list[Words]] = {
     "wordle-crazy_withclue": [Words("guesser", lambda instance: [instance["target_word"]])],
     "wordle-crazy_withcritic": [Words(seat, lambda instance: [instance["target_word"]]) for seat in ("guesser", "critic")],
     "taboo": [Words("guesser", lambda instance: [instance["target_word"], *instance["related_word"]])],
+    "get_to_the_point": [Words("seeker", lambda instance: [instance["target_word"]])],
     "imagegame": [Words("follower", lambda instance: [instance["target_grid"]])],
     "matchit_ascii": [
         Words("player_a", lambda instance: {instance["grid_b"]} - {instance["grid_a"]}),
