@@ -37,6 +37,7 @@ TABLE: dict[str, str] = {
     "wordle-crazy_withcritic": "games.wordle:CRAZY_WITHCRITIC",
     "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
     "get_to_the_point": "games.get_to_the_point:GET_TO_THE_POINT",
+    "ta_mastermind": "games.ta_mastermind:TA_MASTERMIND",
 }
 _REGISTERED: dict[str, Game] = {}
 

@@ -127,6 +127,7 @@ SECRETS: dict[str, list[Secret]] = {
     "st_clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "toh_multi_turn": [],  # all is on the board
     "get_to_the_point": [Secret("seeker", _take("target_word"))],
+    "ta_mastermind": [Secret("codebreaker", _take("seed"), first=True)],
 }
 
 WORDS: dict[str, list[Words]] = {
