@@ -38,6 +38,10 @@ TABLE: dict[str, str] = {
     "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
     "get_to_the_point": "games.get_to_the_point:GET_TO_THE_POINT",
     "ta_mastermind": "games.ta_mastermind:TA_MASTERMIND",
+    "bbh": "games.bbh:BBH",
+    "cladder": "games.cladder:CLADDER",
+    "eqbench": "games.eqbench:EQBENCH",
+    "mmlu_pro": "games.mmlu_pro:MMLU_PRO",
 }
 _REGISTERED: dict[str, Game] = {}
 

@@ -128,6 +128,10 @@ SECRETS: dict[str, list[Secret]] = {
     "toh_multi_turn": [],  # all is on the board
     "get_to_the_point": [Secret("seeker", _take("target_word"))],
     "ta_mastermind": [Secret("codebreaker", _take("seed"), first=True)],
+    "bbh": [Secret("answerer", _take("target"))],
+    "cladder": [Secret("answerer", _take("target"))],
+    "eqbench": [Secret("answerer", _take("target"))],
+    "mmlu_pro": [Secret("answerer", _take("target"))],
 }
 
 WORDS: dict[str, list[Words]] = {

@@ -31,6 +31,7 @@ from tests.strange import strange
 
 NAMES = list(games.TABLE)
 KINDS = ("scripted", "random", "broken")
+NEVER_ABORTED = ("bbh",)  # every reply is valid, and most are wrong
 LONGEST = 1000  # replies that no episode may need
 SLOWEST = 0.5  # seconds of processor time that no reply may take
 
@@ -262,7 +263,8 @@ def test_players_are_as_good_as_their_names(game):
     )
     assert sum(outcome.status == "success" for outcome in best) > 0.65 * len(best)
     assert mean(best) > 65 and mean(weak) < mean(best) - 10 and mean(random_) < mean(best) - 30
-    assert sum(outcome.status == "aborted" for outcome in broken) > 0.5 * len(broken)
+    wrong = ("lose",) if game.name in NEVER_ABORTED else ("aborted",)
+    assert sum(outcome.status in wrong for outcome in broken) > 0.5 * len(broken)
     assert sum(outcome.status == "aborted" for outcome in best) == 0
 
 
