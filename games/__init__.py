@@ -42,6 +42,7 @@ TABLE: dict[str, str] = {
     "cladder": "games.cladder:CLADDER",
     "eqbench": "games.eqbench:EQBENCH",
     "mmlu_pro": "games.mmlu_pro:MMLU_PRO",
+    "chronicle": "games.chronicle:CHRONICLE",
 }
 _REGISTERED: dict[str, Game] = {}
 

@@ -132,6 +132,7 @@ SECRETS: dict[str, list[Secret]] = {
     "cladder": [Secret("answerer", _take("target"))],
     "eqbench": [Secret("answerer", _take("target"))],
     "mmlu_pro": [Secret("answerer", _take("target"))],
+    "chronicle": [Secret("detective", _take("target_event", "acceptable_answers", "forbidden_keywords"))],
 }
 
 WORDS: dict[str, list[Words]] = {
@@ -143,6 +144,7 @@ WORDS: dict[str, list[Words]] = {
     "wordle-crazy_withcritic": [Words(seat, lambda instance: [instance["target_word"]]) for seat in ("guesser", "critic")],
     "taboo": [Words("guesser", lambda instance: [instance["target_word"], *instance["related_word"]])],
     "get_to_the_point": [Words("seeker", lambda instance: [instance["target_word"]])],
+    "chronicle": [Words("detective", lambda instance: [instance["target_event"], *instance["forbidden_keywords"]])],
     "imagegame": [Words("follower", lambda instance: [instance["target_grid"]])],
     "matchit_ascii": [
         Words("player_a", lambda instance: {instance["grid_b"]} - {instance["grid_a"]}),
