@@ -43,6 +43,7 @@ TABLE: dict[str, str] = {
     "eqbench": "games.eqbench:EQBENCH",
     "mmlu_pro": "games.mmlu_pro:MMLU_PRO",
     "chronicle": "games.chronicle:CHRONICLE",
+    "ta_frozen_lake": "games.ta_frozen_lake:TA_FROZEN_LAKE",
 }
 _REGISTERED: dict[str, Game] = {}
 

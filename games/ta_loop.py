@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from games.core import Ask, InstanceError, Outcome, split_of
+from games.core import Ask, Game, InstanceError, Outcome, split_of
 from games.templates import fill
 
 WARNING = "attempted an invalid move"  # a reply with these words counts as violated, even if it is a valid move
@@ -57,6 +57,24 @@ def flag(instance: Mapping, name: str) -> bool:
     if not isinstance(value, bool):
         raise InstanceError(f"env_specs.{name}", "true or false is wanted")
     return value
+
+
+def game(
+    name: str, seat: str, role: str, levels: Mapping[str, Mapping], texts: Mapping[str, Mapping[str, str]], **parts: Any
+) -> Game:
+    """The entry of a game of one seat: levels give `env_specs`, texts are by form, `parts` are the other fields of `Game`."""
+    return Game(
+        name=name,
+        suite="outofdomain",
+        seats=(seat,),
+        roles=(role,),
+        levels=tuple(levels),
+        fields={"env_specs": dict, "seed": int},
+        settings_fields={"name": str},
+        generate=lambda rng, level, split: fresh(rng, split, levels[level], parts["target"]),
+        settings=lambda level, form: {"name": level, "prompts": texts[form]},
+        **parts,
+    )
 
 
 def fresh(rng: random.Random, split: str, specs: Mapping, target: Callable[[Mapping], str]) -> dict:

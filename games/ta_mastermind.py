@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 
 from games import ta_loop
 from games import ta_mastermind_players as players
-from games.core import Game, Referee
+from games.core import Referee
 from games.ta_loop import Loop
 from games.ta_mastermind_code import pegs, read, secret, shown
 
@@ -58,19 +57,9 @@ def _problem(guess: list[int], length: int, top: int, repeats: bool, before: lis
     return f"{shown(guess)} was guessed before" if guess in before else None
 
 
-def generate(rng: random.Random, level: str, split: str) -> dict:
-    """A seed whose code lies in the split."""
-    return ta_loop.fresh(rng, split, LEVELS[level], target)
-
-
 def target(instance: Mapping) -> str:
     """The code, and the digits it is made from."""
     return f"{shown(secret(instance))} of {instance['env_specs']['num_numbers']}"
-
-
-def settings(level: str, form: str) -> dict:
-    """Our own texts; official experiments have a name only."""
-    return {"name": level, "prompts": PROMPTS[form]}
 
 
 PROMPTS = ta_loop.prompts(
@@ -95,17 +84,13 @@ PROMPTS = ta_loop.prompts(
     },
 )
 
-TA_MASTERMIND = Game(
-    name="ta_mastermind",
-    suite="outofdomain",
-    seats=(SEAT,),
-    roles=("Codebreaker",),
-    levels=tuple(LEVELS),
-    fields={"env_specs": dict, "seed": int},
-    settings_fields={"name": str},
+TA_MASTERMIND = ta_loop.game(
+    "ta_mastermind",
+    SEAT,
+    "Codebreaker",
+    LEVELS,
+    PROMPTS,
     referee=referee,
-    generate=generate,
     target=target,
-    settings=settings,
     players={SEAT: {"scripted": players.reason, "random": players.guess_anything, "broken": players.break_guess}},
 )

@@ -133,6 +133,7 @@ SECRETS: dict[str, list[Secret]] = {
     "eqbench": [Secret("answerer", _take("target"))],
     "mmlu_pro": [Secret("answerer", _take("target"))],
     "chronicle": [Secret("detective", _take("target_event", "acceptable_answers", "forbidden_keywords"))],
+    "ta_frozen_lake": [],
 }
 
 WORDS: dict[str, list[Words]] = {

@@ -9,10 +9,11 @@ import re
 import pytest
 
 import games
-from games import records, ta_loop
+from games import ta_loop
 from games.core import SPLITS, InstanceError, play_out
 from games.ta_mastermind_code import pegs, read, secret
 from tests.common import SHARED
+from tests.ta_episodes import replayed, scores
 
 GAME = games.make("ta_mastermind")
 SPECS = {"code_length": 4, "num_numbers": 6, "max_turns": 2, "duplicate_numbers": False}
@@ -25,14 +26,6 @@ def play(*replies: str, form: str = "full", seed: int = 1, **specs):
     for reply in replies:
         started.reply(reply)
     return started
-
-
-def scores(*replies: str, **specs) -> tuple:
-    official = play(*replies, **specs).outcome.official()
-    assert official["Lose"] == 0
-    assert official["Parsed Request Count"] == official["Request Count"] - official["Violated Request Count"]
-    keys = ("Aborted", "Success", "Request Count", "Violated Request Count", "Numeric Reward")
-    return (*(official[key] for key in keys), official["ta_reward"]["0"])
 
 
 def test_the_code_is_the_first_draw_of_the_seed():
@@ -63,7 +56,7 @@ def test_the_code_is_the_first_draw_of_the_seed():
     ],
 )
 def test_scores(replies, wanted):
-    assert scores(*replies) == wanted
+    assert scores(play(*replies)) == wanted
 
 
 def test_an_aborted_episode_has_no_main_score_and_a_lost_one_a_part_of_it():
@@ -169,15 +162,6 @@ def test_the_scripted_player_finds_every_code(form):
 
 @pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "ta_mastermind.jsonl.gz"))
-    assert len(found) == 80
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        ours, theirs = ended.outcome.official(), record["episode_scores"]
-        assert all(records.same(ours[key], value) for key, value in theirs.items())
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        told = [ask.text for ask, _ in ended.history]
-        answers = [re.findall(r"(\d) black\D+(\d) white", text) for text in sent[1:]]
-        assert len(sent) == len(told) and [re.findall(r"(\d) black\D+(\d) white", text) for text in told[1:]] == answers
-        assert ["invalid" in text for text in told[1:]] == ["invalid" in text for text in sent[1:]]
+    pegs_in = lambda texts: [re.findall(r"(\d) black\D+(\d) white", text) for text in texts[1:]]
+    for sent, told in replayed("ta_mastermind", 80):
+        assert pegs_in(sent) == pegs_in(told)
