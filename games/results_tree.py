@@ -179,11 +179,11 @@ def read(folder: str | Path) -> Iterator[dict]:
     `ValueError` that names the file for anything else that is missing or broken.
     """
     for path in sorted(Path(folder).rglob("interactions.json")):
-        yield _record(path)
+        yield record(path)
 
 
-def _record(path: Path) -> dict:
-    """One episode from its interactions.json and the files beside it."""
+def record(path: Path) -> dict:
+    """One episode from its interactions.json and the files beside it; raises `ValueError` as `read` does."""
     log, instance = _load(path), _load(path.with_name("instance.json"))
     scores = _load(path.with_name("scores.json")) if path.with_name("scores.json").exists() else {}
     settings = next((_load(file) for file in sorted(path.parents[1].glob("experiment*.json"))), {})
@@ -195,7 +195,7 @@ def _record(path: Path) -> dict:
         roles = {player: _role(who) for player, who in players.items()}
     except (AttributeError, KeyError, TypeError) as error:  # a file from outside: say which
         raise ValueError(f"{path}: no interactions of clembench: {type(error).__name__}: {error}") from None
-    record = {
+    found = {
         "suite": games.make(name).suite if name in games.names() else "indomain",
         "game": name,
         "experiment": settings.get("name", meta.get("experiment_name", re.sub(r"^\d+_", "", path.parents[1].name))),
@@ -210,7 +210,7 @@ def _record(path: Path) -> dict:
         "turn_scores": scores.get("turn scores"),
     }
     seats = {player: who["seat"] for player, who in players.items() if "seat" in who and not isinstance(who, str)}
-    return record | {"replies": _replies(rounds, seats)} if seats else record
+    return found | {"replies": _replies(rounds, seats)} if seats else found
 
 
 def _replies(rounds: list[list[dict]], seats: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -71,11 +71,38 @@ class Grpo:
 
 
 @dataclasses.dataclass(frozen=True)
+class Data:
+    paths: tuple[str, ...] = setting((), "files and folders of dialogues to learn from (sft: none: scripted players play)")
+    bad: Literal["refuse", "skip"] = setting("refuse", "a row that cannot be read stops the run, or is reported and left out")
+    largest: int = setting(1_000_000, "characters that a message may have; a row with a longer one is bad")
+    games: tuple[str, ...] = setting((), "keep these games; none named: all")
+    roles: tuple[str, ...] = setting((), "keep these roles (game_role); none named: all")
+    models: tuple[str, ...] = setting((), "keep what these models said; none named: all")
+    outcomes: tuple[str, ...] = setting((), "keep these outcomes (success, failure, aborted); none named: all")
+    min_score: float | None = setting(None, "keep episodes with at least this official score")
+    best_models: int = setting(
+        0, "keep, per instance and role, the episodes of the n models best overall (the paper's rule); 0: all"
+    )
+    unique: bool = setting(True, "keep a dialogue once only")
+    per_game: int = setting(0, "most dialogues of one game, drawn evenly; 0: no limit")
+    per_experiment: int = setting(0, "most dialogues of one experiment of a game, drawn evenly; 0: no limit")
+    general: tuple[str, ...] = setting((), "files of other instruction data, mixed in so that old skills are kept (sft)")
+    general_weight: float = setting(0.1, "share of the examples that come from data.general")
+    too_long: Literal["drop", "cut"] = setting("cut", "a dialogue longer than batch.length is dropped, or cut after a turn")
+
+
+@dataclasses.dataclass(frozen=True)
 class Sft:
     episodes: int = setting(20000, "episodes that the scripted players play before training")
     strengths: tuple[float, ...] = setting((1.0,), "strengths of the players, drawn evenly per episode")
     broken: float = setting(0.0, "share of episodes in which one seat is played by the format-breaking player")
-    rows: int = setting(32, "packed rows per update")
+    turns: Literal["all", "each", "prefixes", "last"] = setting(
+        "all",
+        "all: a dialogue with loss on every reply; each: a sample per reply; prefixes: likewise, loss on earlier ones too",
+    )
+    rows: int = setting(32, "packed rows per update, of all samples packed at once")
+    examples: int = setting(0, "samples per update, packed by themselves; 0: `rows` rows")
+    neftune: float = setting(0.0, "alpha of the noise added to embeddings (NEFTune, arXiv 2310.05914); 0 = off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +161,7 @@ class Config:
     rollout: Rollout = section(Rollout, "playing and sampling")
     grpo: Grpo = section(Grpo, "learning by playing")
     sft: Sft = section(Sft, "learning by imitation")
+    data: Data = section(Data, "dialogues to learn from")
     optim: Optim = section(Optim, "the optimizer")
     batch: Batching = section(Batching, "rows of an update")
     mesh: Mesh = section(Mesh, "devices")

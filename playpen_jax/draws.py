@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+import numpy as np
+
 import games
 from games.core import Play
 from playpen_jax import config as configs
@@ -54,6 +56,13 @@ def held_out_jobs(config: configs.Config) -> list[Job]:
             seed = f"{config.eval.seed}/{name}/{i}"
             jobs += [Job(games.make(name), instance, seats, n, seed, config.form) for n in range(config.eval.plays)]
     return jobs
+
+
+def epoch_order(count: int, seed: int, first: int, n: int) -> np.ndarray:
+    """Which of `count` examples are the `first`-th and the n - 1 after it, int [n]: every epoch has an order of its own."""
+    places = np.arange(first, first + n)
+    orders = {e: np.random.default_rng([seed, e]).permutation(count) for e in set(places // count)}
+    return np.array([orders[place // count][place % count] for place in places])
 
 
 def scripted_dialogue(config: configs.Config, number: int) -> list[list[Message]]:

@@ -38,12 +38,14 @@ class TokenRow:
 
     ids int32 [T]; mask bool [T], True where the policy sampled the id (end of turn included); logps float32 [T], of the
     policy at the sampling temperature, and sampled_logps float32 [T], after the filters too; both 0 outside the mask.
+    branches int8 [T]: 1 and 2 on two continuations, one after the other, of the same 0s; None: there is but one.
     """
 
     ids: np.ndarray
     mask: np.ndarray
     logps: np.ndarray
     sampled_logps: np.ndarray
+    branches: np.ndarray | None = None
 
     def __post_init__(self):
         lengths = {len(self.ids), len(self.mask), len(self.logps), len(self.sampled_logps)}
@@ -55,6 +57,12 @@ class TokenRow:
             raise ValueError("the first id of a row cannot be sampled: nothing stands before it")
         if np.any(self.logps[~self.mask]) or np.any(self.sampled_logps[~self.mask]):
             raise ValueError("log-probabilities outside the mask must be 0")
+
+    @property
+    def positions(self) -> np.ndarray:
+        """The place of each token in its dialogue: the second branch begins where the first one did."""
+        places = np.arange(len(self.ids))
+        return places if self.branches is None else places - (self.branches == 2) * (self.branches == 1).sum()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +122,7 @@ class Batch:
     """Packed rows for one update; every field describes the token at its own place, not the next one.
 
     mask is 1 on learner tokens, 0 elsewhere; advantages and logps (of the sampler) are 0 outside it.
-    segment_ids count the dialogues in a row from 1; 0 is padding.
+    segment_ids count the dialogues in a row from 1; 0 is padding. branches: as in `TokenRow`; None: no dialogue has any.
     """
 
     tokens: Int[Array, "B T"]
@@ -123,6 +131,7 @@ class Batch:
     mask: Float[Array, "B T"]
     advantages: Float[Array, "B T"]
     logps: Float[Array, "B T"]
+    branches: Int[Array, "B T"] | None = None
 
 
 @no_type_check  # the fields may be shapes, shardings or a stack of batches as well

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,31 @@ from playpen_jax.types import Batch, TrainState
 Loss = Callable[[Batch, Any, Any], tuple[Float[Array, "B T"], dict[str, Float[Array, "B T"]]]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """NEFTune (arXiv 2310.05914): even noise on the policy's embeddings, smaller in longer dialogues and wider models."""
+
+    alpha: float
+    seed: int = 0
+
+    def draw(self, c: model.ModelConfig, batch: Batch, step: Any, micro: Any) -> Float[Array, "B T D"]:
+        """Of one micro-batch: uniform in +- alpha / sqrt(L D), with L the length of the token's dialogue."""
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), step), micro)
+        rows = jnp.arange(batch.tokens.shape[0])[:, None]
+        lengths = jnp.zeros_like(batch.segment_ids).at[rows, batch.segment_ids].add(1)[rows, batch.segment_ids]
+        size = self.alpha / jnp.sqrt(lengths.astype(jnp.float32) * c.dim)
+        return size[..., None] * jax.random.uniform(key, (*batch.tokens.shape, c.dim), minval=-1.0, maxval=1.0)
+
+
 def gradients(
-    c: model.ModelConfig, loss: Loss, params: Any, ref_params: Any, batch: Batch, used: Any, temperature: float = 1.0
+    c: model.ModelConfig,
+    loss: Loss,
+    params: Any,
+    ref_params: Any,
+    batch: Batch,
+    used: Any,
+    temperature: float = 1.0,
+    noise: Callable[[Batch, Any], Float[Array, "B T D"]] | None = None,
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
     """Gradient and metrics of the mean loss over all learner tokens of the `used` first micro-batches of [A, B, T].
 
@@ -27,8 +51,8 @@ def gradients(
     """
     total = jnp.maximum(batch.mask.sum(), 1.0)
 
-    def one(params, micro: Batch):
-        logps, entropy = tokens.token_logps(c, params, micro, temperature)
+    def one(params, micro: Batch, i: Any):
+        logps, entropy = tokens.token_logps(c, params, micro, temperature, noise(micro, i) if noise else None)
         ref = None if ref_params is None else tokens.token_logps(c, ref_params, micro, temperature)[0]
         per_token, found = loss(micro, logps, None if ref is None else jax.lax.stop_gradient(ref))
         mean = (per_token * micro.mask).sum() / total
@@ -41,12 +65,12 @@ def gradients(
     def add(i, carry):
         grads, metrics = carry
         micro = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)
-        (_, new), grad = jax.value_and_grad(one, has_aux=True)(params, micro)
+        (_, new), grad = jax.value_and_grad(one, has_aux=True)(params, micro, i)
         joined = {k: jnp.maximum(metrics[k], new[k]) if k.endswith("/max") else metrics[k] + new[k] for k in metrics}
         return jax.tree.map(jnp.add, grads, grad), joined
 
     first = jax.tree.map(lambda x: x[0], batch)
-    shapes = jax.eval_shape(one, params, first)[1]
+    shapes = jax.eval_shape(one, params, first, 0)[1]
     start = jax.tree.map(jnp.zeros_like, params), {k: jnp.zeros(x.shape, x.dtype) for k, x in shapes.items()}
     return jax.lax.fori_loop(0, used, add, start)
 
@@ -58,6 +82,7 @@ def make(
     mesh: Mesh,
     state_shardings: TrainState,
     temperature: float = 1.0,
+    noise: Noise | None = None,
 ) -> Callable[[TrainState, Any, Batch, int], tuple[TrainState, dict[str, Array]]]:
     """The compiled update `(state, ref_params, batch [A, B, T], used) -> (state, metrics)`; the state is donated."""
     everywhere = sharding.replicated(mesh)
@@ -65,7 +90,8 @@ def make(
 
     def update(state: TrainState, ref_params: Any, batch: Batch, used: Any):
         batch = jax.lax.with_sharding_constraint(batch, rows)
-        grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature)
+        drawn = None if noise is None else lambda micro, i: noise.draw(c, micro, state.step, i)
+        grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature, drawn)
         changes, opt_state = tx.update(grads, state.opt_state, state.params)
         metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["update_norm"] = optax.tree.norm(changes)

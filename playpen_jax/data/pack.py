@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from playpen_jax.types import Batch, TokenRow
@@ -21,17 +23,14 @@ class Weighted:
 def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
     """Bins of at most `room`, longest first, each into the fullest bin that still takes it; the order is deterministic."""
     bins: list[list[int]] = []
-    left: list[int] = []
+    left: list[tuple[int, int]] = []  # (room left, bin), sorted
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        fits = [(left[b], b) for b in range(len(bins)) if left[b] >= lengths[i]]
-        if fits:
-            _, b = min(fits)
-        else:
-            b = len(bins)
+        at = bisect.bisect_left(left, (lengths[i], -1))
+        space, b = left.pop(at) if at < len(left) else (room, len(bins))
+        if b == len(bins):
             bins.append([])
-            left.append(room)
         bins[b].append(i)
-        left[b] -= lengths[i]
+        bisect.insort(left, (space - lengths[i], b))
     return bins
 
 
@@ -41,6 +40,8 @@ def pack(rows: Sequence[Weighted], length: int, multiple: int = 1) -> tuple[Batc
     bins = best_fit([len(w.row.ids) for w in fitting], length)
     count = -(-max(len(bins), 1) // multiple) * multiple
     ints = {name: np.zeros((count, length), np.int32) for name in ("tokens", "positions", "segment_ids")}
+    if any(w.row.branches is not None for w in fitting):
+        ints["branches"] = np.zeros((count, length), np.int32)
     floats = {name: np.zeros((count, length), np.float32) for name in ("mask", "advantages", "logps")}
     for b, members in enumerate(bins):
         at = 0
@@ -48,8 +49,10 @@ def pack(rows: Sequence[Weighted], length: int, multiple: int = 1) -> tuple[Batc
             row, n = fitting[i].row, len(fitting[i].row.ids)
             here = slice(at, at + n)
             ints["tokens"][b, here] = row.ids
-            ints["positions"][b, here] = np.arange(n)
+            ints["positions"][b, here] = row.positions
             ints["segment_ids"][b, here] = segment
+            if row.branches is not None:
+                ints["branches"][b, here] = row.branches
             floats["mask"][b, here] = row.mask
             floats["advantages"][b, here] = row.mask * fitting[i].advantage
             floats["logps"][b, here] = row.logps
@@ -68,4 +71,4 @@ def micro_batches(batch: Batch, size: int) -> tuple[Batch, int]:
         out[:count] = x
         return out.reshape(slots, size, length)
 
-    return Batch(**{f.name: fold(getattr(batch, f.name)) for f in dataclasses.fields(Batch)}), used
+    return jax.tree.map(fold, batch), used

@@ -1,43 +1,55 @@
-"""Learning by imitation: one update on the next packed rows of dialogues (losses/sft.py)."""
+"""Learning by imitation: one update on the next samples of dialogues, packed (losses/sft.py)."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from tqdm import tqdm
 
 from playpen_jax import config as configs
-from playpen_jax import draws, update
+from playpen_jax import draws, metrics, update
 from playpen_jax.chat import Chat, Message
+from playpen_jax.data import gather as data
 from playpen_jax.data.pack import Weighted, micro_batches, pack
+from playpen_jax.data.rows import Counts, samples
 from playpen_jax.learn.run import Run, Step
 from playpen_jax.losses import sft
 from playpen_jax.types import Batch, TokenRow, TrainState
 
 
-def gather(config: configs.Config) -> list[list[Message]]:
-    """The dialogues of all learner's seats in `sft.episodes` scripted episodes."""
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The samples, all packed once: [rows, T]; and what became of the dialogues."""
+
+    rows: list[TokenRow]
+    bins: Batch
+    account: dict[str, Any]
+
+
+def gather(config: configs.Config) -> Sequence[Sequence[Message]]:
+    """The dialogues of `data.paths`, or of all learner's seats in `sft.episodes` scripted episodes."""
+    if config.data.paths:
+        return data.dialogues(config.data, config.seed)
     numbers = tqdm(range(config.sft.episodes), desc="scripted episodes", unit="episode", leave=False, disable=None)
     return [dialogue for number in numbers for dialogue in draws.scripted_dialogue(config, number)]
 
 
-def prepare(config: configs.Config, chat: Chat, dialogues: Sequence[Sequence[Message]]) -> Batch:
-    """All dialogues, packed once: [rows, T]; raises `ConfigError` if none is left to imitate."""
-    rows = []
-    for dialogue in dialogues:
-        ids, mask = chat.dialogue(dialogue)
-        zeros = np.zeros(len(ids), np.float32)
-        rows.append(Weighted(TokenRow(ids, mask, zeros, zeros)))
-    bins, left_out = pack(rows, config.batch.length)
-    print(f"{len(rows)} dialogues in {len(bins.tokens)} rows of {config.batch.length} tokens, {left_out} left out as too long")
-    if not bins.mask.any():
+def prepare(config: configs.Config, chat: Chat, dialogues: Sequence[Sequence[Message]]) -> Prepared:
+    """The token rows of all dialogues; raises `ConfigError` if none is left to imitate."""
+    counts, how = Counts(), config.data
+    rows = [r for d in dialogues for r in samples(chat, d, config.sft.turns, config.batch.length, how.too_long, counts)]
+    if not rows:
         raise configs.ConfigError("no dialogue is left to imitate: batch.length or sft.episodes is too small")
-    return bins
+    bins, _ = pack([Weighted(row) for row in rows], config.batch.length)
+    filled = counts.tokens / bins.tokens.size
+    print(f"{counts.line()}; packed in {len(bins.tokens):,} rows of {config.batch.length} tokens, {filled:.0%} filled")
+    account = getattr(dialogues, "account", {}) | {"samples": dataclasses.asdict(counts) | {"filled": filled}}
+    return Prepared(rows, bins, account)
 
 
 def updates(config: configs.Config) -> int:
@@ -45,21 +57,26 @@ def updates(config: configs.Config) -> int:
     return 1
 
 
-def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, bins: Batch) -> Step:
-    """The step of this run: one update on the next `sft.rows` packed rows; every epoch has an order of its own."""
-    apply = update.make(run.c, lambda batch, logps, ref: sft.loss(batch, logps), tx, run.mesh, at)
-    count, n = len(bins.tokens), run.config.sft.rows
+def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, prepared: Prepared) -> Step:
+    """The step of this run: one update on the next samples, or rows of them; every epoch has an order of its own."""
+    config, n = run.config, run.config.sft.examples or run.config.sft.rows
+    count = len(prepared.rows) if config.sft.examples else len(prepared.bins.tokens)
+    noise = update.Noise(config.sft.neftune, config.seed) if config.sft.neftune else None
+    apply = update.make(run.c, lambda batch, logps, ref: sft.loss(batch, logps), tx, run.mesh, at, noise=noise)
+    metrics.replace(run.workdir / "data.json", metrics.json_text(prepared.account, indent=1))
 
     def step(state: TrainState, number: int) -> tuple[TrainState, dict[str, float]]:
         began = time.perf_counter()
-        places = np.arange(number * n, (number + 1) * n)
-        orders = {e: np.random.default_rng([run.config.seed, e]).permutation(count) for e in set(places // count)}
-        chosen = np.array([orders[place // count][place % count] for place in places])
-        batch = jax.tree.map(lambda x: x[chosen], bins)
-        folded, used = micro_batches(batch, run.config.batch.micro)
+        chosen = draws.epoch_order(count, config.seed, number * n, n)
+        if config.sft.examples:
+            batch, _ = pack([Weighted(prepared.rows[i]) for i in chosen], config.batch.length)
+        else:
+            batch = jax.tree.map(lambda x: x[chosen], prepared.bins)
+        folded, used = micro_batches(batch, config.batch.micro)
         state, learned = apply(state, None, folded, used)
         found = {name: float(x) for name, x in learned.items()}
         found |= {"epoch": (number + 1) * n / count, "num_tokens": float((batch.segment_ids > 0).sum())}
+        found["packing/filled"] = found["num_tokens"] / batch.tokens.size
         return state, found | {"step_time": time.perf_counter() - began}
 
     return step

@@ -70,9 +70,16 @@ def attend(
 
 
 def attend_packed(
-    q: Float[Array, "B T N H"], k: Float[Array, "B T K H"], v: Float[Array, "B T K H"], segment_ids: Int[Array, "B T"]
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B T K H"],
+    v: Float[Array, "B T K H"],
+    segment_ids: Int[Array, "B T"],
+    branches: Int[Array, "B T"] | None = None,
 ) -> Float[Array, "B T N H"]:
-    """Causal attention inside equal segment ids, in blocks of queries: scores of keys after a block are never computed."""
+    """Causal attention inside equal segment ids, in blocks of queries: scores of keys after a block are never computed.
+
+    Of a segment that has branches, each sees itself and the common part (branch 0), not the other one.
+    """
     T = q.shape[1]
     k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)
     block = max(128, -(-T // 8))  # at most 8 blocks keep the program small
@@ -81,6 +88,8 @@ def attend_packed(
         j = min(i + block, T)
         before = jnp.arange(i, j)[:, None] >= jnp.arange(j)[None]
         mask = (segment_ids[:, i:j, None] == segment_ids[:, None, :j]) & before[None]
+        if branches is not None:
+            mask &= (branches[:, None, :j] == 0) | (branches[:, i:j, None] == branches[:, None, :j])
         return attend(q[:, i:j], k[:, :, :j], v[:, :, :j], mask)
 
     return jnp.concatenate([one(i) for i in range(0, T, block)], axis=1)

@@ -43,21 +43,25 @@ def hidden(
     positions: Int[Array, "B T"],
     segment_ids: Int[Array, "B T"],
     remat: bool = True,
+    branches: Int[Array, "B T"] | None = None,
+    noise: Float[Array, "B T D"] | None = None,
 ) -> Float[Array, "B T D"]:
     """Packed rows through all layers and the final norm.
 
     A token sees the tokens before it in its own segment. Segment 0 is padding, seen by padding only. With `remat` a layer is
-    computed again on the way back instead of keeping its activations.
+    computed again on the way back instead of keeping its activations. branches: see `attend_packed`. noise: added to the
+    embeddings.
     """
     cos, sin = rope(c, positions)
 
     def layer(x, w):
         def mix(q, k, v):
-            return attend_packed(q, k, v, segment_ids), None
+            return attend_packed(q, k, v, segment_ids, branches), None
 
         return block(c, w, x, lambda y: rotate(y, cos, sin), mix)
 
     x = params["embed"][tokens].astype(c.dtype)
+    x = x if noise is None else x + noise.astype(c.dtype)
     x, _ = jax.lax.scan(jax.checkpoint(layer, prevent_cse=False) if remat else layer, x, params["layers"])
     return rms_norm(x, params["norm"], c.norm_eps)
 
