@@ -38,6 +38,7 @@ TABLE: dict[str, str] = {
     "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
     "get_to_the_point": "games.get_to_the_point:GET_TO_THE_POINT",
     "ta_mastermind": "games.ta_mastermind:TA_MASTERMIND",
+    "ta_blackjack": "games.ta_blackjack:TA_BLACKJACK",
     "bbh": "games.bbh:BBH",
     "cladder": "games.cladder:CLADDER",
     "eqbench": "games.eqbench:EQBENCH",

@@ -128,6 +128,7 @@ SECRETS: dict[str, list[Secret]] = {
     "toh_multi_turn": [],  # all is on the board
     "get_to_the_point": [Secret("seeker", _take("target_word"))],
     "ta_mastermind": [Secret("codebreaker", _take("seed"), first=True)],
+    "ta_blackjack": [Secret("player", _take("seed"))],  # the cards are the dealer's replies
     "bbh": [Secret("answerer", _take("target"))],
     "cladder": [Secret("answerer", _take("target"))],
     "eqbench": [Secret("answerer", _take("target"))],

@@ -32,6 +32,7 @@ from tests.strange import strange
 NAMES = list(games.TABLE)
 KINDS = ("scripted", "random", "broken")
 NEVER_ABORTED = ("bbh",)  # every reply is valid, and most are wrong
+LUCK = ("ta_blackjack",)  # no skill wins most of these; how good their players are their own tests measure
 LONGEST = 1000  # replies that no episode may need
 SLOWEST = 0.5  # seconds of processor time that no reply may take
 
@@ -261,8 +262,9 @@ def test_players_are_as_good_as_their_names(game):
     best, weak, random_, broken = (
         scores(game, *which) for which in (("scripted", 1.0), ("scripted", 0.3), ("random",), ("broken",))
     )
-    assert sum(outcome.status == "success" for outcome in best) > 0.65 * len(best)
-    assert mean(best) > 65 and mean(weak) < mean(best) - 10 and mean(random_) < mean(best) - 30
+    if game.name not in LUCK:
+        assert sum(outcome.status == "success" for outcome in best) > 0.65 * len(best)
+        assert mean(best) > 65 and mean(weak) < mean(best) - 10 and mean(random_) < mean(best) - 30
     wrong = ("lose",) if game.name in NEVER_ABORTED else ("aborted",)
     assert sum(outcome.status in wrong for outcome in broken) > 0.5 * len(broken)
     assert sum(outcome.status == "aborted" for outcome in best) == 0
