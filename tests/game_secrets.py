@@ -100,6 +100,19 @@ def _without_hidden_things(instance: dict, other: dict) -> dict:
     return instance | {"initial_state": kept}
 
 
+def _another_exam(instance: dict, other: dict) -> dict:
+    """Cryptolect: the sentences of the exam come in another order."""
+    return instance | {field: instance[field][::-1] for field in ("exam", "exam_english", "exam_targets")}
+
+
+def _another_language(instance: dict, other: dict) -> dict:
+    """Cryptolect: where no sentences are given away at the start, all words are others."""
+    if instance["seed_corpus"]:
+        return instance
+    words = {word: stem[::-1] for word, stem in instance["language"]["lexicon"].items()}
+    return instance | {"language": instance["language"] | {"lexicon": words}}
+
+
 def _asked_backwards(instance: dict, other: dict) -> dict:
     return instance | {"request_order": instance["request_order"][::-1]}
 
@@ -125,6 +138,7 @@ SECRETS: dict[str, list[Secret]] = {
     "dond": [Secret("player_a", _more("player_b_values")), Secret("player_b", _more("player_a_values"))],
     "clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "st_clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
+    "cryptolect": [Secret("linguist", _another_exam, first=True), Secret("linguist", _another_language, first=True)],
     "toh_multi_turn": [],  # all is on the board
     "get_to_the_point": [Secret("seeker", _take("target_word"))],
     "ta_mastermind": [Secret("codebreaker", _take("seed"), first=True)],
@@ -147,6 +161,7 @@ WORDS: dict[str, list[Words]] = {
     "taboo": [Words("guesser", lambda instance: [instance["target_word"], *instance["related_word"]])],
     "get_to_the_point": [Words("seeker", lambda instance: [instance["target_word"]])],
     "chronicle": [Words("detective", lambda instance: [instance["target_event"], *instance["forbidden_keywords"]])],
+    "cryptolect": [Words("linguist", lambda instance: instance["exam_targets"])],
     "imagegame": [Words("follower", lambda instance: [instance["target_grid"]])],
     "matchit_ascii": [
         Words("player_a", lambda instance: {instance["grid_b"]} - {instance["grid_a"]}),
