@@ -46,6 +46,7 @@ TABLE: dict[str, str] = {
     "mmlu_pro": "games.mmlu_pro:MMLU_PRO",
     "chronicle": "games.chronicle:CHRONICLE",
     "ta_frozen_lake": "games.ta_frozen_lake:TA_FROZEN_LAKE",
+    "ifeval": "games.ifeval:IFEVAL",
 }
 _REGISTERED: dict[str, Game] = {}
 

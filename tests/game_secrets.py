@@ -149,6 +149,7 @@ SECRETS: dict[str, list[Secret]] = {
     "mmlu_pro": [Secret("answerer", _take("target"))],
     "chronicle": [Secret("detective", _take("target_event", "acceptable_answers", "forbidden_keywords"))],
     "ta_frozen_lake": [],
+    "ifeval": [Secret("answerer", _take("target"))],
 }
 
 WORDS: dict[str, list[Words]] = {

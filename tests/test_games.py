@@ -31,7 +31,7 @@ from tests.strange import strange
 
 NAMES = list(games.TABLE)
 KINDS = ("scripted", "random", "broken")
-NEVER_ABORTED = ("bbh",)  # every reply is valid, and most are wrong
+NEVER_ABORTED = ("bbh", "ifeval")  # every reply is valid, and most are wrong
 LUCK = ("ta_blackjack",)  # no skill wins most of these; how good their players are their own tests measure
 LONGEST = 1000  # replies that no episode may need
 SLOWEST = 0.5  # seconds of processor time that no reply may take
