@@ -34,10 +34,13 @@ def judge(reply: str, instance: Mapping, settings: Mapping) -> Outcome:
     return answered(hits[0] == instance["target"], instance["target"])
 
 
+def rules(subject: str) -> str:
+    return f'Questions about {subject}, each with its options. Reply only "The answer is (X)" with the letter of the right one.'
+
+
 def settings(level: str, form: str) -> dict:
     """Our own settings: five solved questions before the one that counts in the full form, none in the short one."""
-    rules = f'Questions about {level}, each with its options. Reply only "The answer is (X)" with the letter of the right one.'
-    full = f"{rules}\n\n{''.join(make.shots(level))}{{{{input}}}}"
+    full = f"{rules(level)}\n\n{''.join(make.shots(level))}{{{{input}}}}"
     prompt = full if form == "full" else 'Reply "The answer is (X)".\n\n{{input}}'
     return {
         "name": f"mmlu_pro_{level}",

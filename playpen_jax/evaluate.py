@@ -14,9 +14,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 import games
-from games import records, results_tree
+from games import results_tree
 from games.core import SPLITS
 from playpen_jax import metrics, players, policy, rollout, scores
+from playpen_jax.data import reference
 from playpen_jax.programs import compilation_cache, parser, user_errors
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
@@ -41,7 +42,7 @@ def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tup
     for name in names:
         game = games.make(name)
         if args.instances:
-            pairs = records.read_instances(args.instances, name)
+            pairs = reference.instances(args.instances, name)
         else:
             pairs = [(instance, None) for instance in game.instances(args.split, args.episodes, args.seed)]
         for i, (instance, settings) in enumerate(pairs):
@@ -67,7 +68,12 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--out", required=True, type=Path, metavar="DIR")
     made.add_argument("--split", default="test", choices=SPLITS, help="which of our instances (default: test)")
     made.add_argument("--episodes", type=int, default=50, help="instances per game (default: 50)")
-    made.add_argument("--instances", type=Path, help="an official instance file, played instead of ours (one game)")
+    made.add_argument(
+        "--instances",
+        metavar="FILE",
+        help="played instead of ours (one game): an official instance file; for a reference task also a .jsonl or "
+        ".parquet file of its data set, or `hf` to download it",
+    )
     made.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     made.add_argument("--max-tokens", type=int, default=300, help="tokens of one reply (default: 300)")
     made.add_argument("--max-turns", type=int, default=100, help="replies of one episode (default: 100)")
