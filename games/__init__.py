@@ -36,6 +36,7 @@ TABLE: dict[str, str] = {
     "wordle-crazy_withclue": "games.wordle:CRAZY_WITHCLUE",
     "wordle-crazy_withcritic": "games.wordle:CRAZY_WITHCRITIC",
     "cryptolect": "games.cryptolect:CRYPTOLECT",
+    "clockwork_courier": "games.clockwork_courier:CLOCKWORK_COURIER",
     "toh_multi_turn": "games.toh_multi_turn:TOH_MULTI_TURN",
     "get_to_the_point": "games.get_to_the_point:GET_TO_THE_POINT",
     "ta_mastermind": "games.ta_mastermind:TA_MASTERMIND",

@@ -139,6 +139,7 @@ SECRETS: dict[str, list[Secret]] = {
     "clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "st_clean_up": [Secret("player_1", _moved("objects_2")), Secret("player_2", _moved("objects_1"))],
     "cryptolect": [Secret("linguist", _another_exam, first=True), Secret("linguist", _another_language, first=True)],
+    "clockwork_courier": [],  # all is told at the start
     "toh_multi_turn": [],  # all is on the board
     "get_to_the_point": [Secret("seeker", _take("target_word"))],
     "ta_mastermind": [Secret("codebreaker", _take("seed"), first=True)],
