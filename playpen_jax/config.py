@@ -106,6 +106,26 @@ class Sft:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dpo:
+    level: Literal["dialogue", "turn", "first", "fork"] = setting(
+        "dialogue",
+        "pairs of whole dialogues, of turns after the same history, of first moves, or of turns forked and played on",
+    )
+    negatives: int = setting(1, "rejected plays for each chosen one; 0: all")
+    kinds: tuple[str, ...] = setting(("failure", "aborted"), "outcomes of which a rejected play may be")
+    per_game: int = setting(0, "most pairs of one game, drawn evenly; 0: no limit")
+    loss: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo", "cdpo", "robust"] = setting("sigmoid", "see losses/dpo.py")
+    beta: float = setting(0.1, "how strongly a pair may pull away from the reference")
+    smoothing: float = setting(0.0, "share of labels that are thought wrong (cdpo, robust)")
+    sft: float = setting(0.0, "weight of the chosen side's negative log-likelihood per token")
+    reference: Literal["frozen", "precomputed", "none"] = setting(
+        "frozen", "weights at the start, run beside the policy; run once before training and kept on disk; or none"
+    )
+    pairs: int = setting(16, "pairs per update")
+    shared_prefix: bool = setting(True, "what chosen and rejected have in common runs once, in one forward pass")
+
+
+@dataclasses.dataclass(frozen=True)
 class Optim:
     learning_rate: float = setting(1e-4, "peak learning rate of AdamW")
     warmup: int = setting(0, "updates over which the learning rate rises from 0")
@@ -147,9 +167,9 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    algorithm: Literal["grpo", "sft"] = setting("grpo", "how the policy learns")
+    algorithm: Literal["grpo", "sft", "dpo"] = setting("grpo", "how the policy learns")
     seed: int = setting(0, "seed of everything that is drawn")
-    steps: int = setting(100, "steps: one rollout and its updates (grpo), or one update (sft)")
+    steps: int = setting(100, "steps: one rollout and its updates (grpo), or one update (sft, dpo)")
     games: tuple[str, ...] = setting(("wordle", "taboo", "guesswhat"), "games to train on, in turn")
     players: tuple[str, ...] = setting(
         ("taboo.describer=scripted", "guesswhat.answerer=scripted"),
@@ -161,6 +181,7 @@ class Config:
     rollout: Rollout = section(Rollout, "playing and sampling")
     grpo: Grpo = section(Grpo, "learning by playing")
     sft: Sft = section(Sft, "learning by imitation")
+    dpo: Dpo = section(Dpo, "learning by preference")
     data: Data = section(Data, "dialogues to learn from")
     optim: Optim = section(Optim, "the optimizer")
     batch: Batching = section(Batching, "rows of an update")

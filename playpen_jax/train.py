@@ -24,13 +24,13 @@ from tqdm import tqdm
 from playpen_jax import chat as chats
 from playpen_jax import checkpoint, draws, hf, metrics, model, optim, policy, report, scores, sharding, update
 from playpen_jax import config as configs
-from playpen_jax.learn import grpo, sft
+from playpen_jax.learn import dpo, grpo, sft
 from playpen_jax.learn.run import NothingToLearn, Run
 from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.types import TrainState
 
-LEARN = {"grpo": grpo, "sft": sft}  # algorithm -> its module: gather, prepare, updates, learner
+LEARN = {"grpo": grpo, "sft": sft, "dpo": dpo}  # algorithm -> its module: gather, prepare, updates, learner
 FREE = ("steps", "tensorboard", "eval", "checkpoints")  # settings that may differ when a run is resumed
 FINISHED = "finished.json"  # written last: how many steps were made, and how far the weights moved
 IDLE = 20  # steps in a row with nothing to learn from, after which a run stops
@@ -177,7 +177,7 @@ def evaluation_due(config: configs.Config, step: int) -> bool:
 def idle_steps(config: configs.Config, step: int, found: dict[str, float], before: int) -> int:
     """How many steps in a row, this one included, had nothing to learn from; `before`: up to the last one.
 
-    Says so for each, and raises `NothingToLearn` where it is hopeless: at once when imitating, after `IDLE` steps when playing.
+    Says so for each, and raises `NothingToLearn` where it is hopeless: after `IDLE` steps when playing, else at once.
     """
     if not math.isfinite(found["grad_norm"]):
         raise NothingToLearn(f"step {step}: the gradient is {found['grad_norm']}")
@@ -185,7 +185,7 @@ def idle_steps(config: configs.Config, step: int, found: dict[str, float], befor
     if found["grad_norm"] > 0 and not equal:
         return 0
     why = "all plays of each instance earned the same reward" if equal else "the gradient is exactly 0"
-    if config.algorithm == "sft":
+    if config.algorithm != "grpo":
         raise NothingToLearn(f"step {step}: {why}")
     tqdm.write(f"warning: step {step} has nothing to learn from: {why}", file=sys.stderr)
     if before + 1 >= IDLE:

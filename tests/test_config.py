@@ -69,7 +69,7 @@ def test_a_value_is_read_by_its_type(key, text, value):
         ("tensorboard", "yes", "'tensorboard' wants bool, not 'yes'"),
         ("sft.strengths", "0.5,much", "'sft.strengths' wants float, not 'much'"),
         ("grpo.epsilon_high", "high", "'grpo.epsilon_high' wants float, not 'high'"),
-        ("algorithm", "ppo", "'algorithm' is one of grpo, sft, not 'ppo'"),
+        ("algorithm", "ppo", "'algorithm' is one of grpo, sft, dpo, not 'ppo'"),
         ("optim.schedule", "", "'optim.schedule' is one of constant, linear, cosine, not ''"),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_file_of_ones_own(tmp_path):
         ("def config(): return C(steps=True)", "mine.py: 'steps' wants int, not True"),
         ("def config(): return C(games=['wordle'])", "mine.py: 'games' wants tuple[str, ...], not ['wordle']"),
         ("def config(): return C(rollout=None)", "mine.py: 'rollout' wants Rollout, not None"),
-        ("def config(): return C(algorithm='ppo')", "mine.py: 'algorithm' wants Literal['grpo', 'sft'], not 'ppo'"),
+        ("def config(): return C(algorithm='ppo')", "mine.py: 'algorithm' wants Literal['grpo', 'sft', 'dpo'], not 'ppo'"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, text, problem):

@@ -77,7 +77,7 @@ def test_files_that_hold_nothing_are_refused(tmp_path):
 
 def test_a_prompt_logged_in_two_messages_is_joined():
     reader = Reader()
-    (row,) = reader._made("here", lambda: {"messages": [{"role": "system", "content": "s"}, USER, USER, SAID, USER]})
+    (row,) = reader.made("here", lambda: {"messages": [{"role": "system", "content": "s"}, USER, USER, SAID, USER]})
     assert [m["role"] for m in row.messages] == ["system", "user", "assistant", "user"]
     assert row.messages[1]["content"] == "hello\n\nhello"
 

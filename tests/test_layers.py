@@ -23,7 +23,7 @@ FLOORS = {
     5: ("data", "players", "policy", "report"),
     6: ("draws", "rollout"),
     7: ("api", "learn", "programs"),
-    8: ("bench", "collect", "convert", "evaluate", "play", "replay", "train"),
+    8: ("bench", "collect", "convert", "dataset", "evaluate", "play", "replay", "train"),
     9: ("__init__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -7,6 +7,8 @@ A line of JSON is one of these, told apart by its fields:
     {"game", "players", "rounds", "episode_scores", ...}              a recorded episode: one dialogue for each player
     {"game", "turns", "outcome", "instance", ...}                     a transcript of ours (episodes/): likewise
 
+Data sets that `playpen_jax.dataset` wrote are read too.
+
 `meta` may hold game, experiment, task_id, game_role, player_name, model, outcome, and further keys such as score. What cannot
 be used is reported with its file and line and skipped, or refused: nothing is lost silently. Memory does not grow with rows.
 """
@@ -25,7 +27,7 @@ from typing import Any
 
 from games import results_tree
 from playpen_jax.chat import Message
-from playpen_jax.data import recorded
+from playpen_jax.data import examples, recorded
 
 ROLES = ("system", "user", "assistant")
 OUTCOMES = {"success": "success", "failure": "failure", "lose": "failure", "aborted": "aborted"}
@@ -65,6 +67,7 @@ class Reader:
 
     skip: bool = False
     largest: int = 1_000_000
+    quiet: bool = False
     read: int = 0
     reasons: Counter = dataclasses.field(default_factory=Counter)
     shown: list[str] = dataclasses.field(default_factory=list)
@@ -73,19 +76,20 @@ class Reader:
         """All rows under these paths, in order; raises `ValueError` for a path with none, and for a bad row unless skipped."""
         for path in map(Path, paths):
             before = self.read + self.reasons.total()
-            for where, made in _places(path):
-                yield from self._made(where, made)
+            for where, read in _places(path):
+                yield from self.made(where, read)
             if self.read + self.reasons.total() == before:
                 raise ValueError(f"{path}: holds no dialogues (JSON lines, recorded episodes, or a clembench results tree)")
 
-    def _made(self, where: str, made: Callable[[], dict]) -> Iterator[Row]:
+    def made(self, where: str, read: Callable[[], dict]) -> list[Row]:
+        """The rows of the object that `read` returns; none, and counted, if it is bad."""
         try:
-            found = [checked(row, self.largest) for row in rows_of(made(), where)]
+            found = [checked(row, self.largest) for row in rows_of(read(), where)]
         except (ValueError, RecursionError) as error:  # a row from outside: not UTF-8, not JSON, nested without end, a BadRow
             self._bad(where, _reason(error))
-            return
+            return []
         self.read += len(found)
-        yield from found
+        return found
 
     def _bad(self, where: str, why: str) -> None:
         if not self.skip:
@@ -93,6 +97,8 @@ class Reader:
         self.reasons[why.split(":")[0]] += 1
         if len(self.shown) < NAMED:
             self.shown.append(f"{where}: {why}")
+        if self.quiet:
+            return
         if self.reasons.total() <= SHOWN:
             print(f"warning: {where}: {why}; left out", file=sys.stderr)
         elif self.reasons.total() == SHOWN + 1:
@@ -105,7 +111,10 @@ class Reader:
 
 def _places(path: Path) -> Iterator[tuple[str, Callable[[], dict]]]:
     """(where it stands, how to read it) of everything under a path."""
-    if path.is_dir():
+    if (path / examples.INFO).exists():
+        for i, example in enumerate(examples.source(path)):
+            yield f"{path}: example {i}", lambda example=example: examples.decoded(example)
+    elif path.is_dir():
         episodes = sorted(path.rglob("interactions.json"))
         for file in episodes:
             yield str(file), lambda file=file: results_tree.record(file)
@@ -122,16 +131,17 @@ def _lines(path: Path) -> Iterator[tuple[str, Callable[[], dict]]]:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield f"{path}: line {number}", lambda line=line: recorded.with_settings(_json(line), path)
+                    yield f"{path}: line {number}", lambda line=line: parsed(line, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:  # the file is cut or broken: no line of it can be trusted
         raise ValueError(f"{path}: not a whole gzip file: {error}") from None
 
 
-def _json(line: bytes) -> dict:
+def parsed(line: bytes, path: Path) -> dict:
+    """The object of a line of this file; raises `ValueError` for one that is none."""
     row = json.loads(line.decode("utf-8"))
     if not isinstance(row, dict):
         raise BadRow("an object is wanted")
-    return row
+    return recorded.with_settings(row, path)
 
 
 def _reason(error: ValueError | RecursionError) -> str:
