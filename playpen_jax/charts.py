@@ -226,12 +226,22 @@ def learning_curve_svg(runs: Sequence[Sequence[Mapping]], key: str, title: str =
     seeds = [_line(line, frame, "thin", raw=False) for line in lines] if len(runs) > 1 else []
     plot = _axes(frame, ys) + "".join(seeds) + _line(mean, frame, raw=not seeds)
     plot += "" if seeds else _outside([mean], frame)
-    many = f"mean of {len(runs)} runs" if len(runs) > 1 else ""
-    heading = html.escape(title or key)
+    return standalone(plot, title or key, f"mean of {len(runs)} runs" if len(runs) > 1 else "")
+
+
+def points_svg(lines: Sequence[Series], title: str, note: str = "", low: float | None = None) -> str:
+    """A standalone SVG of measured points with error bars, one line per series."""
+    frame, ys = _frame(lines, low)
+    return standalone(_axes(frame, ys) + "".join(_points(s, frame) for s in lines) + _outside(lines, frame), title, note)
+
+
+def standalone(plot: str, title: str, note: str) -> str:
+    """The SVG file of a plot, with its heading, a note to the right and the style it needs."""
+    heading = html.escape(title)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 -26 {WIDTH} {HEIGHT + 26}" role="img" '
         f'aria-label="{heading}"><style>{style.PALETTE}{style.CHART}</style>'
         f'<rect y="-26" width="100%" height="100%" style="fill:var(--card)"/>'
         f'<text x="10" y="-8" style="fill:var(--ink);font-weight:600;font-size:13px">{heading}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="-8" text-anchor="end">{many}</text>{plot}</svg>\n'
+        f'<text x="{WIDTH - RIGHT}" y="-8" text-anchor="end">{html.escape(note)}</text>{plot}</svg>\n'
     )
