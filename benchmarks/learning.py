@@ -1,6 +1,7 @@
 """Curves and table of several seeds of one run, for docs/: `python benchmarks/learning.py runs/grpo-0 runs/grpo-1 runs/grpo-2`.
 
-Writes docs/learning_curve.svg, docs/learning_reward.svg, docs/learning.md and docs/results/learning.json from what the runs left behind.
+Writes docs/learning_curve.svg, docs/learning_reward.svg, docs/learning.md and docs/results/learning.json from what the runs
+left behind.
 """
 
 from __future__ import annotations
