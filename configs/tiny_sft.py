@@ -3,8 +3,8 @@
 python -m playpen_jax.train --config=tiny_sft.py &&
 python -m playpen_jax.convert runs/tiny_sft playpen_jax/tiny --dtype=bfloat16
 
-2 CPU cores, half an hour (1.1 s a step). Then it plays the maps in format and wins some; Wordle, Taboo and Guess What it plays in
-format too, but does not know words that were never an answer.
+2 CPU cores, half an hour (1.1 s a step). Then it plays the maps in format and wins some; Wordle, Taboo and Guess What it plays
+in format too, but does not know words that were never an answer.
 """
 
 from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Model, Optim, Rollout, Sft
