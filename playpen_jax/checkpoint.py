@@ -154,7 +154,7 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
         check_digests(path, ("params", "meta"))
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             meta = reader.restore(path / "meta")
-        c = config_from_json(meta["model"])
+        c = model.config_from_json(meta["model"])
         abstract = model.abstract(c)
         if shardings is None:
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -164,14 +164,6 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
             return c, reader.restore(path / "params", abstract)
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         raise CheckpointError(f"{path}: not a readable checkpoint: {_line(error)}") from error
-
-
-def config_from_json(data: dict) -> model.ModelConfig:
-    """The model config that `dataclasses.asdict` wrote."""
-    data = dict(data)
-    if data.get("rope_scaling"):
-        data["rope_scaling"] = model.Llama3Rope(**data["rope_scaling"])
-    return model.ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
 
 
 def _line(error: Exception) -> str:

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from playpen_jax import model
-from playpen_jax.families import FAMILIES, LETTERS
+from playpen_jax import families, model
+from playpen_jax.families import FAMILIES, WRAPPED, Layout
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ASSETS = (
@@ -33,42 +34,7 @@ ASSETS = (
 )
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 FLOATS = ("F64", "F32", "F16", "BF16")
-
-
-class _Leaf(NamedTuple):
-    """One of our weights and its tensors there: one per layer, or just one. Axes are letters, there grouped in words."""
-
-    names: list[str]
-    ours: str
-    theirs: str
-    sizes: dict[str, int]
-
-    @property
-    def their_shape(self) -> tuple[int, ...]:
-        return tuple(math.prod(self.sizes[letter] for letter in word) for word in self.theirs.split())
-
-    def read(self, tensor: np.ndarray) -> np.ndarray:
-        """A tensor of theirs in our shape."""
-        letters = self.theirs.replace(" ", "")
-        return tensor.reshape([self.sizes[x] for x in letters]).transpose([letters.index(x) for x in self.ours])
-
-    def write(self, part: np.ndarray) -> np.ndarray:
-        """One layer of ours in their shape."""
-        letters = self.theirs.replace(" ", "")
-        return np.ascontiguousarray(part.transpose([self.ours.index(x) for x in letters])).reshape(self.their_shape)
-
-
-def _leaves(c: model.ModelConfig) -> list[_Leaf]:
-    """A `_Leaf` for each weight, in the order of `jax.tree.leaves`."""
-    sizes = {LETTERS[axis]: size for axis, size in model.sizes(c).items() if axis in LETTERS}
-
-    def leaf(path: tuple, axes: tuple[str, ...]) -> _Leaf:
-        name, theirs = FAMILIES[c.family].tensors[jax.tree_util.keystr(path, simple=True, separator=".")]
-        names = [name.format(i) for i in range(c.layers)] if axes[0] == "layers" else [name]
-        return _Leaf(names, "".join(LETTERS[axis] for axis in axes if axis != "layers"), theirs, sizes)
-
-    axes, _ = jax.tree_util.tree_flatten_with_path(model.logical_axes(c), is_leaf=lambda x: isinstance(x, tuple))
-    return [leaf(*each) for each in axes]
+SHARD = 2 << 30  # bytes of one file at most, unless a single tensor is larger: about what lies in host memory at once
 
 
 def _fail(where: Path, problems: list[str]) -> None:
@@ -93,10 +59,12 @@ def read_config(folder: str | Path) -> model.ModelConfig:
     path = Path(folder) / "config.json"
     config = _json(path)
     kind = str(config.get("model_type"))
+    if kind in WRAPPED:
+        kind, config = WRAPPED[kind][0], {**config, **(config.get("text_config") or {})}
     if kind not in FAMILIES:
-        raise ValueError(f"{path}: unknown model_type {kind!r}: one of {', '.join(FAMILIES)}")
+        raise ValueError(f"{path}: unknown model_type {kind!r}: one of {', '.join([*FAMILIES, *WRAPPED])}")
     try:
-        return FAMILIES[kind].read(config)
+        return families.read(kind, FAMILIES[kind], config)
     except (
         ValueError,
         TypeError,
@@ -110,6 +78,7 @@ def _open(folder: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
     index = _json(folder / INDEX).get("weight_map") if not (folder / WEIGHTS).exists() else {"": WEIGHTS}
     if not isinstance(index, dict) or not all(isinstance(name, str) and Path(name).name == name for name in index.values()):
         raise ValueError(f"{folder / INDEX}: no weight_map from tensors to plain file names")
+    prefixes = WRAPPED.get(_json(folder / "config.json").get("model_type"), (None, {"": ""}))[1]
     found, problems = {}, []
     for name in sorted(set(index.values())):
         try:
@@ -117,32 +86,58 @@ def _open(folder: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
         except (OSError, SafetensorError) as error:  # a shard that is missing, cut short or something else altogether
             problems.append(f"{name} cannot be read: {error}")
             continue
-        found |= dict.fromkeys(file.keys(), file)
+        for key in file.keys():
+            old = next((old for old in prefixes if key.startswith(old)), None)
+            if old is not None:
+                found[prefixes[old] + key.removeprefix(old)] = _Tensor(file, key)
     _fail(folder, problems)
     return found
 
 
-def _check(c: model.ModelConfig, leaves: list[_Leaf], files: dict[str, Any]) -> list[str]:
+class _Tensor(NamedTuple):
+    """A tensor of an open file, of which nothing is read yet."""
+
+    file: Any
+    key: str
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.file.get_slice(self.key)[index]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.file.get_slice(self.key).get_shape())
+
+    @property
+    def dtype(self) -> str:
+        return self.file.get_slice(self.key).get_dtype()
+
+
+def _check(c: model.ModelConfig, layouts: Sequence[Layout], tensors: Mapping[str, _Tensor]) -> list[str]:
     """What is wrong with the names, shapes and types of the tensors."""
-    problems, wanted = [], {name: leaf for leaf in leaves for name in leaf.names}
-    for name, leaf in wanted.items():
-        if name not in files:
+    problems, wanted = [], {name: layout for layout in layouts for name in layout.names}
+    for name, layout in wanted.items():
+        if name not in tensors:
             problems.append(f"{name} is missing")
             continue
-        header = files[name].get_slice(name)
-        if tuple(header.get_shape()) != leaf.their_shape:
-            problems.append(f"{name} has shape {tuple(header.get_shape())}, config.json says {leaf.their_shape}")
-        if header.get_dtype() not in FLOATS:
-            problems.append(f"{name} is {header.get_dtype()}, not one of {', '.join(FLOATS)}")
+        if tensors[name].shape != layout.their_shape:
+            problems.append(f"{name} has shape {tensors[name].shape}, config.json says {layout.their_shape}")
+        if tensors[name].dtype not in FLOATS:
+            problems.append(f"{name} is {tensors[name].dtype}, not one of {', '.join(FLOATS)}")
     family = FAMILIES[c.family]
-    tensors = {key: name for key, (name, _) in family.tensors.items()}
-    for name in sorted(files.keys() - wanted.keys()):
-        if c.tied and name == tensors["head"] and tensors["embed"] in files:
-            if not np.array_equal(files[name].get_tensor(name), files[tensors["embed"]].get_tensor(tensors["embed"])):
-                problems.append(f"{name} differs from {tensors['embed']}, to which config.json ties it")
+    names = {key: name for key, (name, _) in family.tensors.items()}
+    for name in sorted(tensors.keys() - wanted.keys()):
+        if c.tied and name == names["head"] and names["embed"] in tensors:
+            if not _same(tensors[name], tensors[names["embed"]]):
+                problems.append(f"{name} differs from {names['embed']}, to which config.json ties it")
         elif not name.endswith(family.ignored):
             problems.append(f"{name} is not part of the model")
     return problems
+
+
+def _same(a: _Tensor, b: _Tensor, rows: int = 1024) -> bool:
+    """Whether two matrices are equal, a few rows at a time."""
+    parts = (slice(i, i + rows) for i in range(0, a.shape[0], rows))
+    return a.shape == b.shape and all(np.array_equal(a[part], b[part]) for part in parts)
 
 
 def load(
@@ -155,21 +150,57 @@ def load(
     """
     folder = Path(folder)
     c = dataclasses.replace(read_config(folder), dtype=dtype)
-    leaves = _leaves(c)
+    layouts = families.layouts(c, FAMILIES[c.family])
     shapes, tree = jax.tree.flatten(model.abstract(c))
-    places = [None] * len(leaves) if shardings is None else tree.flatten_up_to(shardings)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    places = [here] * len(layouts) if shardings is None else tree.flatten_up_to(shardings)
     with contextlib.ExitStack() as stack:
-        files = _open(folder, stack)
-        _fail(folder, _check(c, leaves, files))
+        tensors = _open(folder, stack)
+        _fail(folder, _check(c, layouts, tensors))
+        each = zip(layouts, shapes, places, strict=True)
+        return c, tree.unflatten([_read(tensors, layout, x.shape, place, jnp.dtype(dtype)) for layout, x, place in each])
 
-        def read(leaf: _Leaf, shape: tuple[int, ...], place: jax.sharding.Sharding | None) -> jax.Array:
-            parts = np.empty((len(leaf.names), *(leaf.sizes[x] for x in leaf.ours)), jnp.dtype(dtype))
-            for part, name in zip(parts, leaf.names):
-                part[...] = leaf.read(files[name].get_tensor(name))
-            whole = parts.reshape(shape)
-            return jnp.asarray(whole) if place is None else jax.make_array_from_callback(shape, place, whole.__getitem__)
 
-        return c, tree.unflatten([read(leaf, x.shape, place) for leaf, x, place in zip(leaves, shapes, places)])
+def _read(
+    tensors: Mapping[str, _Tensor], layout: Layout, shape: tuple[int, ...], place: jax.sharding.Sharding, dtype: np.dtype
+) -> jax.Array:
+    """One weight, layer by layer onto its shards: no more than a shard of one layer is in host memory."""
+
+    def part(names: Sequence[str], index: tuple[slice, ...]) -> np.ndarray:
+        """A shard of one layer: of one tensor, or of those of its experts."""
+        own = index[len(index) - len(layout.ours) :]
+        read = [layout.read(tensors[name].__getitem__, own).astype(dtype) for name in names[index[0]]]
+        return np.stack(read) if len(layout.lead) > 1 else read[0]
+
+    if not layout.lead:
+        return jax.make_array_from_callback(shape, place, lambda index: part(layout.names, (slice(None), *index)))
+    experts = math.prod(layout.lead[1:])
+    layer = _without_first(place, len(shape))
+    whole = _zeros(shape, dtype, place)
+    for i in range(layout.lead[0]):
+        names = layout.names[i * experts : (i + 1) * experts]
+        index = (lambda index: index) if len(layout.lead) > 1 else (lambda index: (slice(None), *index))
+        one = jax.make_array_from_callback(shape[1:], layer, lambda at: part(names, index(at)))  # noqa: B023 used at once
+        whole = _put(whole, one, i, place)
+    return whole
+
+
+def _without_first(place: jax.sharding.Sharding, axes: int) -> jax.sharding.Sharding:
+    """Where one layer of a stack of layers lies, that is never cut along its first axis."""
+    if not isinstance(place, jax.sharding.NamedSharding):
+        return place
+    spec = (*place.spec, *[None] * (axes - len(place.spec)))
+    return place.update(spec=jax.sharding.PartitionSpec(*spec[1:]))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _zeros(shape: tuple[int, ...], dtype: np.dtype, place: jax.sharding.Sharding) -> jax.Array:
+    return jax.lax.with_sharding_constraint(jnp.zeros(shape, dtype), place)
+
+
+@partial(jax.jit, static_argnums=3, donate_argnums=0)
+def _put(whole: jax.Array, one: jax.Array, i: int, place: jax.sharding.Sharding) -> jax.Array:
+    return jax.lax.with_sharding_constraint(jax.lax.dynamic_update_index_in_dim(whole, one, i, 0), place)
 
 
 def save(
@@ -179,23 +210,62 @@ def save(
     dtype: str = "float32",
     assets_from: str | Path | None = None,
 ) -> None:
-    """Writes a folder that transformers loads: config.json and model.safetensors, its tensors in `dtype`.
+    """Writes a folder that transformers loads: config.json and model.safetensors (or shards of it), its tensors in `dtype`.
 
     assets_from: a folder whose tokenizer files are copied, with the ids of special tokens in its config.json. Raises
     `ValueError` if `params` are not the weights that `c` describes, or if the family cannot express `c`.
     """
-    folder = Path(folder)
+    folder, family = Path(folder), FAMILIES[c.family]
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
     if shapes(params) != shapes(model.abstract(c)):
         raise ValueError(f"{folder}: the weights are not those of the config: {shapes(params)}")
-    tensors = {}
-    for leaf, weight in zip(_leaves(c), jax.tree.leaves(params)):
-        parts = np.asarray(weight).reshape(len(leaf.names), *(leaf.sizes[x] for x in leaf.ours))
-        tensors |= {name: leaf.write(part.astype(jnp.dtype(dtype))) for name, part in zip(leaf.names, parts)}
+    families.write(family, c)  # refuses before anything is written
+    parts: dict[str, list[tuple[Layout, jax.Array, int]]] = {}
+    weights = {layout.key: (layout, w) for layout, w in zip(families.layouts(c, family), jax.tree.leaves(params))}
+    for key in family.tensors:  # the order in which joined tensors are joined
+        if key in weights:
+            layout, weight = weights[key]
+            for i, name in enumerate(layout.names):
+                parts.setdefault(name, []).append((layout, weight, i))
     save_config(folder, c, dtype, assets_from)
-    save_file(tensors, folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
-    shutil.copymode(folder / "config.json", folder / f"{WEIGHTS}.part")  # safetensors makes files for the owner's eyes only
-    os.replace(folder / f"{WEIGHTS}.part", folder / WEIGHTS)  # never half a file under the final name
+    files = _files({name: math.prod(some[0][0].their_shape) * jnp.dtype(dtype).itemsize for name, some in parts.items()})
+    for file, names in files.items():
+        _write(folder, file, {name: _join(parts[name], jnp.dtype(dtype)) for name in names})
+    stale = {path.name for path in folder.glob("model*.safetensors*")} - files.keys()
+    if len(files) > 1:
+        index = {"metadata": {}, "weight_map": {name: file for file, names in files.items() for name in names}}
+        (folder / f"{INDEX}.part").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+        os.replace(folder / f"{INDEX}.part", folder / INDEX)
+        stale -= {INDEX}
+    for name in stale if jax.process_index() == 0 else ():  # of weights that lay here before: a reader would take them
+        (folder / name).unlink()
+
+
+def _files(sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Which tensors of these sizes in bytes go into which file."""
+    groups: list[list[str]] = [[]]
+    for name, size in sizes.items():
+        if groups[-1] and sum(sizes[x] for x in groups[-1]) + size > SHARD:
+            groups.append([])
+        groups[-1].append(name)
+    if len(groups) == 1:
+        return {WEIGHTS: groups[0]}
+    return {f"model-{i:05}-of-{len(groups):05}.safetensors": names for i, names in enumerate(groups, 1)}
+
+
+def _join(parts: Sequence[tuple[Layout, jax.Array, int]], dtype: np.dtype) -> np.ndarray:
+    """One of their tensors, from the weights that it joins."""
+    arrays = []
+    for layout, weight, i in parts:
+        one = weight[np.unravel_index(i, layout.lead)] if layout.lead else weight
+        arrays.append(layout.write(np.asarray(one).astype(dtype)))
+    return np.concatenate(arrays, axis=1).reshape(parts[0][0].their_shape)
+
+
+def _write(folder: Path, name: str, tensors: dict[str, np.ndarray]) -> None:
+    save_file(tensors, folder / f"{name}.part", metadata={"format": "pt"})
+    shutil.copymode(folder / "config.json", folder / f"{name}.part")  # safetensors makes files for the owner's eyes only
+    os.replace(folder / f"{name}.part", folder / name)  # never half a file under the final name
 
 
 def save_config(
@@ -213,7 +283,7 @@ def save_config(
     assets = None if assets_from is None else Path(assets_from)
     if ids is None:
         ids = _json(assets / "config.json") if assets and (assets / "config.json").exists() else {}
-    config = {"architectures": [family.architecture], "model_type": c.family, "dtype": dtype, **family.write(c)}
+    config = {"architectures": [family.architecture], "model_type": c.family, "dtype": dtype, **families.write(family, c)}
     config |= {key: ids.get(key) for key in TOKEN_IDS}
     folder.mkdir(parents=True, exist_ok=True)
     for name in ASSETS if assets else ():

@@ -93,7 +93,7 @@ class Policy:
 @partial(jax.jit, static_argnums=0)
 def _logits(c: model.ModelConfig, params: Any, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x = model.hidden(c, params, tokens, positions, jnp.ones_like(tokens), remat=False)
+    x = model.hidden(c, params, tokens, positions, jnp.ones_like(tokens), remat="none")
     return model.logits(c, params, x)
 
 

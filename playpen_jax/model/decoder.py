@@ -11,11 +11,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from playpen_jax.model.attention import attend, attend_packed, rms_norm, rope, rotate
-from playpen_jax.model.config import ModelConfig
-from playpen_jax.model.weights import Params
+from playpen_jax.model import delta
+from playpen_jax.model.attention import Angles, attend, attend_packed, capped, rms_norm, rope, rotate
+from playpen_jax.model.config import Kind, ModelConfig
+from playpen_jax.model.weights import Params, places
 
-Cache = list[dict[str, Array]]  # of each layer, k and v: [B, K, S, H]
+# of each layer: k and v [B, K, S, H]; of a delta layer: memory [B, M, X, Y], and the newest W - 1 inputs of its convolutions
+Cache = list[dict[str, Array]]
+
+# which weights are recomputed on the way back, by the name of the setting
+REMAT = {
+    "all": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+ACTIVATIONS = {"silu": jax.nn.silu, "gelu_tanh": partial(jax.nn.gelu, approximate=True)}
 
 
 def _project(c: ModelConfig, w: Params, name: str, x: Array, axes: int = 1) -> Array:
@@ -24,16 +33,97 @@ def _project(c: ModelConfig, w: Params, name: str, x: Array, axes: int = 1) -> A
     return y + w[f"{name}_bias"].astype(c.dtype)[None, None] if name in c.biases else y
 
 
+def _norm(c: ModelConfig, w: Params, name: str, x: Array) -> Array:
+    """A norm of the family, if it has one of this name."""
+    return rms_norm(x, w[name], c.norm_eps, c.norm_offset) if name in w else x
+
+
 def block(
-    c: ModelConfig, w: Params, x: Float[Array, "B T D"], turn: Callable[[Array], Array], mix: Callable[..., tuple[Array, Any]]
+    c: ModelConfig, w: Params, x: Float[Array, "B T D"], mix: Callable[[Params, Array], tuple[Array, Any]]
 ) -> tuple[Float[Array, "B T D"], Any]:
-    """One layer. `turn` rotates queries and keys; `mix(q, k, v)` attends and may hand something on, such as a cache."""
+    """One layer. `mix(w, h)` is its `attention` or `gated_delta`; it may hand something on, such as a cache."""
+    mixed, kept = mix(w, _norm(c, w, "attn_norm", x))
+    x = x + _norm(c, w, "attn_post_norm", mixed)
+    fed = (_experts if c.experts else _feed)(c, w, _norm(c, w, "mlp_norm", x))
+    return x + _norm(c, w, "mlp_post_norm", fed), kept
+
+
+def _feed(c: ModelConfig, w: Params, h: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+    """The feed-forward block."""
     project = partial(_project, c, w)
-    h = rms_norm(x, w["attn_norm"], c.norm_eps)
-    mixed, kept = mix(turn(project("q", h)), turn(project("k", h)), project("v", h))
-    x = x + project("o", mixed, axes=2)
-    h = rms_norm(x, w["mlp_norm"], c.norm_eps)
-    return x + project("down", jax.nn.silu(project("gate", h)) * project("up", h)), kept
+    return project("down", ACTIVATIONS[c.activation](project("gate", h)) * project("up", h))
+
+
+def _experts(c: ModelConfig, w: Params, h: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+    """The likeliest experts of each token, by the router's probabilities; tokens are sorted by expert for one product."""
+    B, T, D = h.shape
+    asked, flat = c.experts.active, h.reshape(B * T, D)
+    probs = jax.nn.softmax((flat @ w["router"].astype(c.dtype)).astype(jnp.float32), axis=-1)
+    shares, chosen = jax.lax.top_k(probs, asked)
+    if c.experts.normalised:
+        shares = shares / shares.sum(-1, keepdims=True)
+    order = jnp.argsort(chosen.ravel())
+    counts = jnp.bincount(chosen.ravel(), length=c.experts.count).astype(jnp.int32)
+    product = lambda x, name: jax.lax.ragged_dot(x, w[name].astype(c.dtype), counts)
+    rows = flat[order // asked]
+    fed = product(ACTIVATIONS[c.activation](product(rows, "gate")) * product(rows, "up"), "down")
+    fed = fed * shares.ravel()[order][:, None].astype(c.dtype)
+    return jnp.zeros_like(flat).at[order // asked].add(fed).reshape(B, T, D)
+
+
+def attention(
+    c: ModelConfig,
+    angles: Angles | None,
+    mix: Callable[..., tuple[Array, Any]],
+    w: Params,
+    h: Float[Array, "B T D"],
+) -> tuple[Float[Array, "B T D"], Any]:
+    """Projections around `mix(q, k, v)`; angles None: without rotary positions."""
+    project = partial(_project, c, w)
+    q, k = _norm(c, w, "q_norm", project("q", h)), _norm(c, w, "k_norm", project("k", h))
+    if angles is not None:
+        q, k = rotate(q, angles), rotate(k, angles)
+    mixed, kept = mix(q, k, project("v", h))
+    if c.gated:
+        mixed = mixed * jax.nn.sigmoid(project("q_gate", h))
+    return project("o", mixed, axes=2), kept
+
+
+def gated_delta(
+    c: ModelConfig,
+    remember: Callable[[Params, dict[str, Array], delta.Steps], tuple[Array, Any]],
+    convolve: Callable[[str, Array, Array], Array],
+    real: Array | None,
+    w: Params,
+    h: Float[Array, "B T D"],
+) -> tuple[Float[Array, "B T D"], Any]:
+    """Projections around the gated delta rule.
+
+    convolve(name, x, taps) mixes neighbours; remember(inputs of the convolutions, steps) runs the memory; real [B, T]: which
+    tokens count, None: all.
+    """
+    project = partial(_project, c, w)
+    inputs = {name: project(f"delta_{name}", h) for name in ("q", "k", "v")}
+    q, k, v = (convolve(name, x, w[f"conv_{name}"]) for name, x in inputs.items())
+    write = jax.nn.sigmoid(project("delta_write", h).astype(jnp.float32))
+    bias, rate = (w[name].astype(jnp.float32)[None, None] for name in ("decay_bias", "decay_rate_bias"))
+    decay = -jnp.exp(rate) * jax.nn.softplus(project("delta_decay", h).astype(jnp.float32) + bias)
+    if real is not None:
+        write, decay = (jnp.where(real[:, :, None], x, 0.0) for x in (write, decay))
+    q = delta.unit(q) * c.delta.key_dim**-0.5
+    read, kept = remember(inputs, delta.Steps(q, delta.unit(k), v.astype(jnp.float32), decay, write))
+    read = rms_norm(read.astype(c.dtype), w["delta_norm"], c.norm_eps)
+    read = (read * jax.nn.silu(project("delta_gate", h).astype(jnp.float32))).astype(c.dtype)
+    return project("delta_o", read, axes=2), kept
+
+
+def _embed(c: ModelConfig, params: Params, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+    return params["embed"][tokens].astype(c.dtype) * jnp.asarray(c.embed_scale, c.dtype)
+
+
+def _angles(c: ModelConfig, positions: Int[Array, "B T"]) -> dict[Kind, Angles | None]:
+    """Of each kind of layer that attends."""
+    return {kind: None if kind == "nope" else rope(c, positions, kind) for kind in {*c.kinds} - {"delta"}}
 
 
 def hidden(
@@ -42,40 +132,96 @@ def hidden(
     tokens: Int[Array, "B T"],
     positions: Int[Array, "B T"],
     segment_ids: Int[Array, "B T"],
-    remat: bool = True,
+    remat: str = "all",
     branches: Int[Array, "B T"] | None = None,
     noise: Float[Array, "B T D"] | None = None,
 ) -> Float[Array, "B T D"]:
     """Packed rows through all layers and the final norm.
 
-    A token sees the tokens before it in its own segment. Segment 0 is padding, seen by padding only. With `remat` a layer is
-    computed again on the way back instead of keeping its activations. branches: see `attend_packed`. noise: added to the
-    embeddings.
+    A token sees the tokens before it in its own segment. Segment 0 is padding, seen by padding only. remat: what a layer
+    computes again on the way back instead of keeping it: "all", everything but "dots" (matrix products), or "none". branches:
+    see `attend_packed`. noise: added to the embeddings.
     """
-    cos, sin = rope(c, positions)
+    angles = _angles(c, positions)
 
-    def layer(x, w):
-        def mix(q, k, v):
-            return attend_packed(q, k, v, segment_ids, branches), None
+    def mixer(kind: Kind) -> Callable:
+        window = c.window if kind == "window" else None
+        if kind != "delta":
+            rows = (segment_ids, branches, positions, window, c.query_scale, c.score_cap)
+            return partial(attention, c, angles[kind], lambda q, k, v: (attend_packed(q, k, v, *rows), None))
+        if branches is not None:
+            raise ValueError("layers with a memory cannot learn from branches: give each continuation a row of its own")
+        d, B = c.delta, tokens.shape[0]
+        before = lambda x: jnp.zeros((B, d.taps - 1, *x.shape[2:]), x.dtype)
+        empty = jnp.zeros((B, d.value_heads, d.key_dim, d.value_dim), jnp.float32)
+        remember = lambda inputs, steps: (delta.run(empty, steps, segment_ids)[0], None)
+        convolve = lambda name, x, taps: delta.convolve(x, taps, before(x), segment_ids)
+        return partial(gated_delta, c, remember, convolve, None)
 
-        return block(c, w, x, lambda y: rotate(y, cos, sin), mix)
+    def layer(kind: Kind) -> Callable:
+        run = lambda x, w: block(c, w, x, mixer(kind))[0]
+        return run if remat == "none" else jax.checkpoint(run, prevent_cse=False, policy=REMAT[remat])
 
-    x = params["embed"][tokens].astype(c.dtype)
+    x = _embed(c, params, tokens)
     x = x if noise is None else x + noise.astype(c.dtype)
-    x, _ = jax.lax.scan(jax.checkpoint(layer, prevent_cse=False) if remat else layer, x, params["layers"])
-    return rms_norm(x, params["norm"], c.norm_eps)
+    x = _through(c, params["layers"], x, layer)
+    return rms_norm(x, params["norm"], c.norm_eps, c.norm_offset)
+
+
+def _through(c: ModelConfig, layers: Params, x: Float[Array, "B T D"], layer: Callable[[Kind], Callable]) -> Array:
+    """x through all layers: a scan over repetitions of their pattern, then the layers of a repetition cut short."""
+    period, repeats = c.period, c.layers // c.period
+    at = places(c, c.layers)
+    each = {name: sum(name in one for one in at[:period]) for name in layers}  # rows of a stack that a repetition holds
+
+    def repetition(x, part):
+        for kind, own in zip(c.kinds[:period], at):
+            x = layer(kind)(x, {name: part[name][i] for name, i in own.items()})
+        return x, None
+
+    def fold(name: str) -> Array:
+        whole = layers[name][: repeats * each[name]]
+        return whole.reshape(repeats, each[name], *whole.shape[1:])
+
+    x, _ = jax.lax.scan(repetition, x, {name: fold(name) for name in layers})
+    for i in range(repeats * period, c.layers):
+        x = layer(c.kinds[i])(x, {name: layers[name][place] for name, place in at[i].items()})
+    return x
 
 
 def logits(c: ModelConfig, params: Params, hidden: Float[Array, "*rows D"]) -> Float[Array, "*rows V"]:
     """Float32 logits from what `hidden` or `extend` returned; `params` in either layout."""
     pattern, head = ("...d,vd->...v", "embed") if c.tied else ("...d,dv->...v", "head")
-    return jnp.einsum(pattern, hidden, params[head].astype(c.dtype), preferred_element_type=jnp.float32)
+    scores = jnp.einsum(pattern, hidden, params[head].astype(c.dtype), preferred_element_type=jnp.float32)
+    return capped(scores, c.logit_cap)
 
 
 def empty_cache(c: ModelConfig, rows: int, span: int, dtype: str | None = None) -> Cache:
     """A cache for `rows` dialogues of up to `span` tokens; dtype None: the computing type."""
-    zeros = partial(jnp.zeros, (rows, c.kv_heads, span, c.head_dim), dtype or c.dtype)
-    return [{"k": zeros(), "v": zeros()} for _ in range(c.layers)]
+    zeros = lambda *shape: jnp.zeros((rows, *shape), dtype or c.dtype)
+
+    def one(kind: Kind) -> dict[str, Array]:
+        if kind != "delta":
+            return {name: zeros(c.kv_heads, span, c.head_dim) for name in ("k", "v")}
+        d = c.delta
+        keys = {f"conv_{name}": zeros(d.taps - 1, d.key_heads, d.key_dim) for name in ("q", "k")}
+        memory = jnp.zeros((rows, d.value_heads, d.key_dim, d.value_dim), jnp.float32)
+        return keys | {"conv_v": zeros(d.taps - 1, d.value_heads, d.value_dim), "memory": memory}
+
+    return [one(kind) for kind in c.kinds]
+
+
+def shorten(cache: Cache, span: int) -> Cache:
+    """The first `span` slots of every row; what does not grow with the dialogue stays whole."""
+    return [{name: x[:, :, :span] if name in ("k", "v") else x for name, x in one.items()} for one in cache]
+
+
+def put_back(whole: Cache, short: Cache) -> Cache:
+    """`whole` with what became of `shorten(whole, span)`."""
+    start = (0, 0, 0, 0)
+    return [
+        {name: jax.lax.dynamic_update_slice(x, short[i][name], start) for name, x in one.items()} for i, one in enumerate(whole)
+    ]
 
 
 def extend(
@@ -91,34 +237,58 @@ def extend(
     """Appends C tokens to P rows of the cache: the prefill of a message (C large) and the decoding of one token (C = 1).
 
     layers: from `unstack`. Line p holds `length[p]` real tokens, at positions start[p], start[p] + 1, ...; the rest of it is
-    neither written nor meant to be read. rows: which row of the cache a line belongs to, each row at most once; a number
-    outside the cache marks an unused line; None: line p is row p. span: only the first `span` slots of a row are attended to.
-    Returns the hidden states after the final norm, and the cache (donate the old one).
+    neither written nor meant to be read. At start 0 a row begins anew. rows: which row of the cache a line belongs to, each
+    row at most once; a number outside the cache marks an unused line; None: line p is row p. span: only the first `span`
+    slots of a row are attended to. Returns the hidden states after the final norm, and the cache (donate the old one).
     """
     P, C = tokens.shape
-    B, _, S, _ = cache[0]["k"].shape
+    B = jax.tree.leaves(cache)[0].shape[0]
     steps = jnp.arange(C, dtype=jnp.int32)[None]
-    positions = start[:, None] + steps
+    positions, real = start[:, None] + steps, steps < length[:, None]
     lines = jnp.arange(P, dtype=jnp.int32) if rows is None else jnp.where((rows >= 0) & (rows < B), rows, B)
-    slots = jnp.where(steps < length[:, None], positions, S)  # a slot S is outside, so the write is dropped
-    mask = jnp.arange(span, dtype=jnp.int32)[None, None] <= positions[:, :, None]
-    cos, sin = rope(c, positions)
+    ago = positions[:, :, None] - jnp.arange(span, dtype=jnp.int32)[None, None]
+    angles = _angles(c, positions)
 
     def write(old: Array, new: Array) -> Array:
+        slots = jnp.where(real, positions, old.shape[2])  # a slot outside, so the write is dropped
         return old.at[lines[:, None], :, slots].set(new.astype(old.dtype), mode="drop")
 
-    def read(kept: Array) -> Array:
-        kept = kept[:, :, :span] if rows is None else kept[:, :, :span].at[lines].get(mode="clip")
-        return kept.astype(c.dtype)
+    def own(kept: Array) -> Array:
+        return kept if rows is None else kept.at[lines].get(mode="clip")
 
-    x = layers["embed"][tokens].astype(c.dtype)
-    grown = []
-    for w, old in zip(layers["layers"], cache, strict=True):
+    def attending(kind: Kind, old: dict[str, Array]) -> Callable:
+        mask = (ago >= 0) & (ago < c.window) if kind == "window" else ago >= 0
 
-        def mix(q, k, v, old=old):
+        def mix(q, k, v):
             new = {"k": write(old["k"], k), "v": write(old["v"], v)}
-            return attend(q, read(new["k"]), read(new["v"]), mask), new
+            k, v = (own(x[:, :, :span]).astype(c.dtype) for x in (new["k"], new["v"]))
+            return attend(q, k, v, mask, c.query_scale, c.score_cap), new
 
-        x, new = block(c, w, x, lambda y: rotate(y, cos, sin), mix)
+        return partial(attention, c, angles[kind], mix)
+
+    def remembering(old: dict[str, Array]) -> Callable:
+        fresh = lambda x: jnp.where((start == 0).reshape(-1, *[1] * (x.ndim - 1)), 0, x)
+        before = {name: fresh(own(x)) for name, x in old.items()}
+
+        def keep(name: str, new: Array) -> Array:
+            """Lines with real tokens only: the others' rows stay as they were."""
+            return old[name].at[jnp.where(length > 0, lines, B)].set(new.astype(old[name].dtype), mode="drop")
+
+        def remember(inputs, s):
+            read, memory = (delta.step if C == 1 else delta.run)(before["memory"], s)
+            newest = length[:, None] + jnp.arange(c.delta.taps - 1, dtype=jnp.int32)[None]
+            new = {"memory": memory}
+            for name, x in inputs.items():
+                seen = jnp.concatenate([before[f"conv_{name}"].astype(c.dtype), x], axis=1)
+                new[f"conv_{name}"] = jnp.take_along_axis(seen, newest[:, :, None, None], axis=1)
+            return read, {name: keep(name, x) for name, x in new.items()}
+
+        convolve = lambda name, x, taps: delta.convolve(x, taps, before[f"conv_{name}"])
+        return partial(gated_delta, c, remember, convolve, real)
+
+    x = _embed(c, layers, tokens)
+    grown = []
+    for w, old, kind in zip(layers["layers"], cache, c.kinds, strict=True):
+        x, new = block(c, w, x, remembering(old) if kind == "delta" else attending(kind, old))
         grown.append(new)
-    return rms_norm(x, layers["norm"], c.norm_eps), grown
+    return rms_norm(x, layers["norm"], c.norm_eps, c.norm_offset), grown

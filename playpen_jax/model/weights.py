@@ -1,5 +1,6 @@
 """The weights: declared once, as a Flax module with logical axes, and handed on as a plain nested dict."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,21 +10,35 @@ from flax import nnx
 
 from playpen_jax.model.config import ModelConfig
 
-Params = dict[str, Any]  # {"embed", "layers": {name: [L, ...]}, "norm"[, "head"]}
+Params = dict[str, Any]  # {"embed", "layers": {name: [layers that have it, ...]}, "norm"[, "head"]}
+
+STACKS = ("layers", "attention_layers", "delta_layers")  # first axes of the weights in "layers"
+
+
+def members(c: ModelConfig, stack: str) -> list[int]:
+    """The numbers of the layers whose weights lie along an axis of STACKS."""
+    wanted = {"layers": lambda kind: True, "attention_layers": lambda kind: kind != "delta"}
+    return [i for i, kind in enumerate(c.kinds) if wanted.get(stack, lambda kind: kind == "delta")(kind)]
 
 
 def sizes(c: ModelConfig) -> dict[str, int]:
     """The size of each logical axis."""
-    return {
+    found = {
         "vocab": c.vocab,
         "embed": c.dim,
         "norm": c.dim,
-        "layers": c.layers,
         "heads": c.heads,
         "kv_heads": c.kv_heads,
         "head": c.head_dim,
         "mlp": c.mlp,
+        **{stack: len(members(c, stack)) for stack in STACKS},
     }
+    if c.experts:
+        found["experts"] = c.experts.count
+    if d := c.delta:
+        found |= {"delta_keys": d.key_heads, "delta_values": d.value_heads}
+        found |= {"delta_key": d.key_dim, "delta_value": d.value_dim, "taps": d.taps}
+    return found
 
 
 def _weight(c: ModelConfig, axes: str, init: nnx.Initializer, rngs: nnx.Rngs) -> nnx.Param:
@@ -31,26 +46,66 @@ def _weight(c: ModelConfig, axes: str, init: nnx.Initializer, rngs: nnx.Rngs) ->
     return nnx.Param(init(rngs.params(), tuple(sizes(c)[name] for name in names), jnp.float32), axes=names)
 
 
+OUTPUTS = {"q": "heads head", "k": "kv_heads head", "v": "kv_heads head", "gate": "mlp", "up": "mlp"}
+
+
 class Layers(nnx.Module):
     """All layers, stacked along the first axis; the projections write to the residual stream with 1/sqrt(2L) of unit gain."""
 
     def __init__(self, c: ModelConfig, rngs: nnx.Rngs):
-        ones, normal = nnx.initializers.ones, nnx.initializers.normal
-        reads = normal(c.dim**-0.5)
-        depth = (2 * c.layers) ** -0.5
-        self.attn_norm = _weight(c, "layers norm", ones, rngs)
-        self.q = _weight(c, "layers embed heads head", reads, rngs)
-        self.k = _weight(c, "layers embed kv_heads head", reads, rngs)
-        self.v = _weight(c, "layers embed kv_heads head", reads, rngs)
-        self.o = _weight(c, "layers heads head embed", normal(depth * (c.heads * c.head_dim) ** -0.5), rngs)
-        self.mlp_norm = _weight(c, "layers norm", ones, rngs)
-        self.gate = _weight(c, "layers embed mlp", reads, rngs)
-        self.up = _weight(c, "layers embed mlp", reads, rngs)
-        self.down = _weight(c, "layers mlp embed", normal(depth * c.mlp**-0.5), rngs)
-        outputs = {"q": "heads head", "k": "kv_heads head", "v": "kv_heads head", "gate": "mlp", "up": "mlp"}
+        def declare(name: str, axes: str, init: nnx.Initializer) -> None:
+            setattr(self, name, _weight(c, axes, init, rngs))
+
+        scale = nnx.initializers.constant(1 - c.norm_offset)
+        for place in ("attn", "mlp"):
+            if c.norms != "after":
+                declare(f"{place}_norm", "layers norm", scale)
+            if c.norms != "before":
+                declare(f"{place}_post_norm", "layers norm", scale)
+        reads = nnx.initializers.normal(c.dim**-0.5)
+        writes = lambda fan: nnx.initializers.normal((2 * c.layers * fan) ** -0.5)
+        if members(c, "attention_layers"):
+            self._attention(c, declare, scale, reads, writes)
+        if c.delta:
+            self._delta(c.delta, declare, reads, writes)
+        rows = "layers experts" if c.experts else "layers"
+        if c.experts:
+            declare("router", "layers embed experts", reads)
+        declare("gate", f"{rows} embed mlp", reads)
+        declare("up", f"{rows} embed mlp", reads)
+        declare("down", f"{rows} mlp embed", writes(c.mlp))
         for name in c.biases:
-            axes = f"layers {outputs.get(name, 'norm')}"
-            setattr(self, f"{name}_bias", _weight(c, axes, nnx.initializers.zeros, rngs))
+            stack = "attention_layers" if name in ("q", "k", "v", "o") else "layers"
+            declare(f"{name}_bias", f"{stack} {OUTPUTS.get(name, 'norm')}", nnx.initializers.zeros)
+
+    def _attention(
+        self, c: ModelConfig, declare: Callable, scale: nnx.Initializer, reads: nnx.Initializer, writes: Callable
+    ) -> None:
+        declare("q", "attention_layers embed heads head", reads)
+        declare("k", "attention_layers embed kv_heads head", reads)
+        declare("v", "attention_layers embed kv_heads head", reads)
+        declare("o", "attention_layers heads head embed", writes(c.heads * c.head_dim))
+        if c.gated:
+            declare("q_gate", "attention_layers embed heads head", reads)
+        if c.qk_norm != "none":
+            own = {"head": ("head", "head"), "all": ("heads head", "kv_heads head")}[c.qk_norm]
+            declare("q_norm", f"attention_layers {own[0]}", scale)
+            declare("k_norm", f"attention_layers {own[1]}", scale)
+
+    def _delta(self, d: Any, declare: Callable, reads: nnx.Initializer, writes: Callable) -> None:
+        """Decay rates start evenly spread over 1 .. 16, as in Mamba 2."""
+        taps = nnx.initializers.normal(d.taps**-0.5)
+        rates = lambda key, shape, dtype: jnp.log(jax.random.uniform(key, shape, dtype, 1.0, 16.0))
+        for name, size in (("q", "delta_keys delta_key"), ("k", "delta_keys delta_key"), ("v", "delta_values delta_value")):
+            declare(f"delta_{name}", f"delta_layers embed {size}", reads)
+            declare(f"conv_{name}", f"delta_layers {size} taps", taps)
+        declare("delta_gate", "delta_layers embed delta_values delta_value", reads)
+        declare("delta_write", "delta_layers embed delta_values", reads)
+        declare("delta_decay", "delta_layers embed delta_values", reads)
+        declare("decay_bias", "delta_layers delta_values", nnx.initializers.ones)
+        declare("decay_rate_bias", "delta_layers delta_values", rates)
+        declare("delta_norm", "delta_layers delta_value", nnx.initializers.ones)
+        declare("delta_o", "delta_layers delta_values delta_value embed", writes(d.value_heads * d.value_dim))
 
 
 class Weights(nnx.Module):
@@ -60,7 +115,7 @@ class Weights(nnx.Module):
         small = nnx.initializers.normal(0.02)
         self.embed = _weight(c, "vocab embed", small, rngs)
         self.layers = Layers(c, rngs)
-        self.norm = _weight(c, "norm", nnx.initializers.ones, rngs)
+        self.norm = _weight(c, "norm", nnx.initializers.constant(1 - c.norm_offset), rngs)
         if not c.tied:
             self.head = _weight(c, "embed vocab", small, rngs)
 
@@ -76,7 +131,7 @@ def abstract(c: ModelConfig) -> Params:
 
 
 def logical_axes(c: ModelConfig) -> Params:
-    """The tree of `init` as tuples of axis names, such as ("layers", "embed", "heads", "head")."""
+    """The tree of `init` as tuples of axis names, such as ("attention_layers", "embed", "heads", "head")."""
     declared = nnx.state(nnx.eval_shape(lambda: Weights(c, nnx.Rngs(0))))
     return nnx.to_pure_dict(jax.tree.map(lambda w: w.axes, declared, is_leaf=lambda w: isinstance(w, nnx.Variable)))
 
@@ -85,11 +140,19 @@ def param_count(c: ModelConfig) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(abstract(c)))
 
 
+def places(c: ModelConfig, layers: int) -> list[dict[str, int]]:
+    """For each of the first layers: which of its weights stands where along the first axis of its stack."""
+    stacks = {name: axes[0] for name, axes in logical_axes(c)["layers"].items()}
+    at = {stack: {i: place for place, i in enumerate(members(c, stack))} for stack in STACKS}
+    return [{name: at[stack][i] for name, stack in stacks.items() if i in at[stack]} for i in range(layers)]
+
+
 def unstack(c: ModelConfig, params: Params) -> Params:
     """The layout for decoding: "layers" as a list of dicts, matrices in the computing type. Call it once, under jit."""
 
     def compute(path: tuple, w: jax.Array) -> jax.Array:
-        return w if "norm" in jax.tree_util.keystr(path) else w.astype(c.dtype)
+        name = jax.tree_util.keystr(path)
+        return w if "norm" in name or "decay_" in name else w.astype(c.dtype)  # these are computed with in float32
 
     cast = jax.tree.map_with_path(compute, params)
-    return cast | {"layers": [{name: w[i] for name, w in cast["layers"].items()} for i in range(c.layers)]}
+    return cast | {"layers": [{name: cast["layers"][name][i] for name, i in at.items()} for at in places(c, c.layers)]}

@@ -228,7 +228,7 @@ def _decode_program(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...],
     def decode(layers, cache, token, position, active, count, budget, keys, span):
         rows = token.shape[0]
         ends = jnp.asarray(stops, jnp.int32)
-        whole, cache = cache, jax.tree.map(lambda x: x[:, :, :span], cache)  # cut once, not at every step
+        whole, cache = cache, model.shorten(cache, span)  # cut once, not at every step
 
         def step(carry):
             i, cache, token, position, active, count, ids, logps, sampled = carry
@@ -249,7 +249,7 @@ def _decode_program(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...],
         zeros = jnp.zeros((rows, chunk), jnp.float32)
         start = (jnp.int32(0), cache, token, position, active, count, jnp.zeros((rows, chunk), jnp.int32), zeros, zeros)
         i, cache, token, position, active, count, ids, logps, sampled = jax.lax.while_loop(more, step, start)
-        cache = jax.tree.map(lambda old, new: old.at[:, :, :span].set(new), whole, cache)
+        cache = model.put_back(whole, cache)
         return cache, (ids, logps, sampled, i, token, position, active, count)
 
     return decode
