@@ -6,8 +6,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,17 +136,21 @@ def _check(c: model.ModelConfig, layouts: Sequence[Layout], tensors: Mapping[str
 
 def _same(a: _Tensor, b: _Tensor, rows: int = 1024) -> bool:
     """Whether two matrices are equal, a few rows at a time."""
-    parts = (slice(i, i + rows) for i in range(0, a.shape[0], rows))
+    parts = (slice(i, min(i + rows, a.shape[0])) for i in range(0, a.shape[0], rows))
     return a.shape == b.shape and all(np.array_equal(a[part], b[part]) for part in parts)
 
 
 def load(
-    folder: str | Path, dtype: str = "float32", shardings: model.Params | None = None
+    folder: str | Path,
+    dtype: str = "float32",
+    shardings: model.Params | None = None,
+    base: str | None = None,
 ) -> tuple[model.ModelConfig, model.Params]:
     """Reads config.json and model.safetensors, or its shards; weights and computing type become `dtype`.
 
     shardings: a tree of shardings on which each weight is laid as soon as it is read; None: all on the default device.
-    Raises one `ValueError` that names the file and every problem.
+    base: what projections are turned into at once (`ModelConfig.base`). Raises one `ValueError` that names the file and every
+    problem.
     """
     folder = Path(folder)
     c = dataclasses.replace(read_config(folder), dtype=dtype)
@@ -157,8 +161,16 @@ def load(
     with contextlib.ExitStack() as stack:
         tensors = _open(folder, stack)
         _fail(folder, _check(c, layouts, tensors))
-        each = zip(layouts, shapes, places, strict=True)
-        return c, tree.unflatten([_read(tensors, layout, x.shape, place, jnp.dtype(dtype)) for layout, x, place in each])
+        weights = []
+        for layout, x, place in zip(layouts, shapes, places, strict=True):
+            w = _read(tensors, layout, x.shape, place, jnp.dtype(dtype))
+            weights.append(_quantise(base, layout.key.removeprefix("layers."))(w) if base else w)
+        return dataclasses.replace(c, base=base), tree.unflatten(weights)
+
+
+@cache
+def _quantise(base: str, name: str) -> Callable[[jax.Array], Any]:
+    return jax.jit(lambda w: model.quantise(base, name, w))
 
 
 def _read(
@@ -176,12 +188,12 @@ def _read(
         return jax.make_array_from_callback(shape, place, lambda index: part(layout.names, (slice(None), *index)))
     experts = math.prod(layout.lead[1:])
     layer = _without_first(place, len(shape))
-    whole = _zeros(shape, dtype, place)
+    whole, put = _zeros(shape, dtype, place)(), _put(place)
     for i in range(layout.lead[0]):
         names = layout.names[i * experts : (i + 1) * experts]
         index = (lambda index: index) if len(layout.lead) > 1 else (lambda index: (slice(None), *index))
         one = jax.make_array_from_callback(shape[1:], layer, lambda at: part(names, index(at)))  # noqa: B023 used at once
-        whole = _put(whole, one, i, place)
+        whole = put(whole, one, i)
     return whole
 
 
@@ -193,14 +205,15 @@ def _without_first(place: jax.sharding.Sharding, axes: int) -> jax.sharding.Shar
     return place.update(spec=jax.sharding.PartitionSpec(*spec[1:]))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _zeros(shape: tuple[int, ...], dtype: np.dtype, place: jax.sharding.Sharding) -> jax.Array:
-    return jax.lax.with_sharding_constraint(jnp.zeros(shape, dtype), place)
+@cache
+def _zeros(shape: tuple[int, ...], dtype: np.dtype, place: jax.sharding.Sharding) -> Callable[[], jax.Array]:
+    return jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=place)
 
 
-@partial(jax.jit, static_argnums=3, donate_argnums=0)
-def _put(whole: jax.Array, one: jax.Array, i: int, place: jax.sharding.Sharding) -> jax.Array:
-    return jax.lax.with_sharding_constraint(jax.lax.dynamic_update_index_in_dim(whole, one, i, 0), place)
+@cache
+def _put(place: jax.sharding.Sharding) -> Callable[[jax.Array, jax.Array, int], jax.Array]:
+    put = lambda whole, one, i: jax.lax.dynamic_update_index_in_dim(whole, one, i, 0)
+    return jax.jit(put, out_shardings=place, donate_argnums=0)
 
 
 def save(
@@ -212,6 +225,7 @@ def save(
 ) -> None:
     """Writes a folder that transformers loads: config.json and model.safetensors (or shards of it), its tensors in `dtype`.
 
+    Adapters are merged into the weights that they stand beside, and quantised weights written as what they stand for.
     assets_from: a folder whose tokenizer files are copied, with the ids of special tokens in its config.json. Raises
     `ValueError` if `params` are not the weights that `c` describes, or if the family cannot express `c`.
     """
@@ -219,6 +233,7 @@ def save(
     shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
     if shapes(params) != shapes(model.abstract(c)):
         raise ValueError(f"{folder}: the weights are not those of the config: {shapes(params)}")
+    c, params = model.merge(c, params)
     families.write(family, c)  # refuses before anything is written
     parts: dict[str, list[tuple[Layout, jax.Array, int]]] = {}
     weights = {layout.key: (layout, w) for layout, w in zip(families.layouts(c, family), jax.tree.leaves(params))}

@@ -44,16 +44,25 @@ def gradients(
     used: Any,
     temperature: float = 1.0,
     noise: Callable[[Batch, Any], Float[Array, "B T D"]] | None = None,
+    dropout: Array | None = None,
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
     """Gradient and metrics of the mean loss over all learner tokens of the `used` first micro-batches of [A, B, T].
 
+    The gradient is that of what is trained (`model.split`): where there are adapters, of them alone. ref_params: the weights
+    that the loss refers to, or their trained part. dropout: the key of the adapters' dropout; None: off.
     Metrics are means over the learner tokens, those whose name ends in /max their largest value.
     """
     total = jnp.maximum(batch.mask.sum(), 1.0)
 
-    def one(params, micro: Batch, i: Any):
-        logps, entropy = tokens.token_logps(c, params, micro, temperature, noise(micro, i) if noise else None)
-        ref = None if ref_params is None else tokens.token_logps(c, ref_params, micro, temperature)[0]
+    trained, frozen = model.split(params)
+
+    def one(trained, micro: Batch, i: Any):
+        drop = None if dropout is None else jax.random.fold_in(dropout, i)
+        drawn = noise(micro, i) if noise else None
+        logps, entropy = tokens.token_logps(c, model.join(trained, frozen), micro, temperature, drawn, drop)
+        ref = None
+        if ref_params is not None:
+            ref = tokens.token_logps(c, model.join(ref_params, frozen), micro, temperature)[0]
         per_token, found = loss(micro, logps, None if ref is None else jax.lax.stop_gradient(ref))
         mean = (per_token * micro.mask).sum() / total
         metrics = {
@@ -65,13 +74,13 @@ def gradients(
     def add(i, carry):
         grads, metrics = carry
         micro = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)
-        (_, new), grad = jax.value_and_grad(one, has_aux=True)(params, micro, i)
+        (_, new), grad = jax.value_and_grad(one, has_aux=True)(trained, micro, i)
         joined = {k: jnp.maximum(metrics[k], new[k]) if k.endswith("/max") else metrics[k] + new[k] for k in metrics}
         return jax.tree.map(jnp.add, grads, grad), joined
 
     first = jax.tree.map(lambda x: x[0], batch)
-    shapes = jax.eval_shape(one, params, first, 0)[1]
-    start = jax.tree.map(jnp.zeros_like, params), {k: jnp.zeros(x.shape, x.dtype) for k, x in shapes.items()}
+    shapes = jax.eval_shape(one, trained, first, 0)[1]
+    start = jax.tree.map(jnp.zeros_like, trained), {k: jnp.zeros(x.shape, x.dtype) for k, x in shapes.items()}
     return jax.lax.fori_loop(0, used, add, start)
 
 
@@ -91,11 +100,14 @@ def make(
     def update(state: TrainState, ref_params: Any, batch: Batch, used: Any):
         batch = jax.lax.with_sharding_constraint(batch, rows)
         drawn = None if noise is None else lambda micro, i: noise.draw(c, micro, state.step, i)
-        grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature, drawn)
-        changes, opt_state = tx.update(grads, state.opt_state, state.params)
+        drop = jax.random.fold_in(jax.random.key(0), state.step) if c.lora and c.lora.dropout else None
+        grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature, drawn, drop)
+        trained, frozen = model.split(state.params)
+        changes, opt_state = tx.update(grads, state.opt_state, trained)
         metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["update_norm"] = optax.tree.norm(changes)
-        return TrainState(optax.apply_updates(state.params, changes), opt_state, state.step + 1), metrics
+        params = model.join(optax.apply_updates(trained, changes), frozen)
+        return TrainState(params, opt_state, state.step + 1), metrics
 
     return jax.jit(update, donate_argnums=0, out_shardings=(state_shardings, everywhere))
 
@@ -104,13 +116,14 @@ def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh
     """Where weights, optimizer state and step lie on the mesh."""
     abstract = model.abstract(c)
     params = sharding.shardings(model.logical_axes(c), abstract, mesh)
-    return TrainState(params, optim.state_shardings(tx, abstract, params, mesh), sharding.replicated(mesh))
+    state = optim.state_shardings(tx, model.split(abstract)[0], model.split(params)[0], mesh)
+    return TrainState(params, state, sharding.replicated(mesh))
 
 
 def fresh_state(tx: optax.GradientTransformation, params: Any, at: TrainState) -> TrainState:
     """The state before the first update; the optimizer's part is created where it will lie."""
     params = jax.device_put(params, at.params)
-    opt_state = jax.jit(tx.init, out_shardings=at.opt_state)(params)
+    opt_state = jax.jit(tx.init, out_shardings=at.opt_state)(model.split(params)[0])
     return TrainState(params, opt_state, jax.device_put(jnp.zeros((), jnp.int32), at.step))
 
 

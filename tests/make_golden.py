@@ -1,10 +1,11 @@
 """Makes tests/golden/*.npz: what torch computes for the tiny models of `tiny_models`.
 
-Run with a Python that has torch: `python -m tests.make_golden`. A file holds the config.json, the shapes of the tensors (their
-content is drawn again), tokens [B, T] with their logits [B, T, V], and the greedy continuation of the first row.
+Run with a Python that has torch: `python -m tests.make_golden [NAME ...]`. A file holds the config.json, the shapes of the
+tensors (their content is drawn again), tokens [B, T] with their logits [B, T, V], and the greedy continuation of the first row.
 """
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,11 +22,12 @@ PROMPT, NEW = 12, 64
 def build(name: str, folder: Path) -> tuple[torch.nn.Module, dict]:
     """The model of transformers with the drawn weights, and the shapes of its tensors in files; `folder` holds it."""
     family, _ = tiny_models.MODELS[name]
-    config = AutoConfig.for_model(family, **tiny_models.settings(name))
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    made = AutoConfig.for_model(family, **tiny_models.settings(name))
+    AutoModelForCausalLM.from_config(made, dtype=torch.float32).save_pretrained(folder)
     with safe_open(folder / "model.safetensors", framework="numpy") as file:
         shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}
-    tiny_models.write(folder, json.loads((folder / "config.json").read_text()), tiny_models.weights(shapes))
+    config = json.loads((folder / "config.json").read_text())
+    tiny_models.write(folder, config, tiny_models.weights(shapes, config))
     return load(folder), shapes
 
 
@@ -57,7 +59,7 @@ def tokens(name: str) -> np.ndarray:
 
 
 def main() -> None:
-    for name in tiny_models.MODELS:
+    for name in sys.argv[1:] or tiny_models.MODELS:
         with tempfile.TemporaryDirectory() as folder:
             model, shapes = build(name, Path(folder))
             config = (Path(folder) / "config.json").read_text()

@@ -91,7 +91,7 @@ def test_assets_come_along(tmp_path, tied):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", hf.WEIGHTS, "tokenizer.json"]
     assert len({p.stat().st_mode for p in (tmp_path / "out").iterdir()}) == 1
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (4, [5, 6], None)
+    assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (4, [5, 6], 0)
     hf.save(source, c, params, assets_from=source)  # in place
     assert equal(hf.load(source)[1], params)
 

@@ -19,7 +19,7 @@ FLOORS = {
     1: ("config", "style", "transcript", "types"),
     2: ("charts", "metrics", "model", "optim", "sharding"),
     3: ("families", "losses", "rewards", "scores"),
-    4: ("chat", "checkpoint", "curves", "hf", "sampler", "update"),
+    4: ("adapters", "chat", "checkpoint", "curves", "hf", "sampler", "update"),
     5: ("data", "players", "policy", "report"),
     6: ("draws", "rollout"),
     7: ("api", "learn", "programs"),

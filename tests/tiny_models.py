@@ -70,14 +70,15 @@ def settings(name: str) -> dict:
     return found
 
 
-def weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def weights(shapes: Mapping[str, tuple[int, ...]], config: Mapping) -> dict[str, np.ndarray]:
     """A tensor for each name: what is drawn depends on the name and the shape alone."""
+    embed = 0.12 if "query_pre_attn_scalar" in config else 0.6  # the families with that setting scale their embedding up
 
     def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
         spread = np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape).astype(np.float32)
         if "norm" in name:
             return 1 + 0.3 * spread
-        return 0.3 * spread if len(shape) < 2 else 0.6 * spread if "embed" in name else 1.5 * shape[-1] ** -0.5 * spread
+        return 0.3 * spread if len(shape) < 2 else embed * spread if "embed" in name else 1.5 * shape[-1] ** -0.5 * spread
 
     return {name: draw(name, shape) for name, shape in shapes.items()}
 

@@ -11,7 +11,7 @@ from playpen_jax.model import Delta, Experts, ModelConfig
 
 KINDS = {"full_attention": "full", "sliding_attention": "window", "linear_attention": "delta"}
 ALL_BIASES = {"attention_bias": ("q", "k", "v", "o"), "mlp_bias": ("gate", "up", "down")}
-GELU = {"hidden_activation": "gelu_pytorch_tanh", "use_bidirectional_attention": False}
+GELU = {"hidden_activation": "gelu_pytorch_tanh"}
 
 
 def layer_types(rule: Callable[[Config, int], bool], other: str = "sliding_attention") -> Callable[[Config], dict[str, Any]]:
@@ -180,7 +180,7 @@ FAMILIES: dict[str, Family] = {
         settings={"score_cap": "attn_logit_softcapping", "logit_cap": "final_logit_softcapping"},
         defaults={"num_key_value_heads": 4, "head_dim": 256, "tie_word_embeddings": True, "query_pre_attn_scalar": 256}
         | {"sliding_window": 4096, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
-        only=GELU,
+        only=GELU | {"use_bidirectional_attention": None},
         biases={"attention_bias": ("q", "k", "v", "o")},
         read=partial(read_gemma, 2),
         write=write_gemma,
@@ -192,7 +192,7 @@ FAMILIES: dict[str, Family] = {
         settings={"score_cap": "attn_logit_softcapping", "logit_cap": "final_logit_softcapping"},
         defaults={"num_key_value_heads": 4, "head_dim": 256, "tie_word_embeddings": True, "query_pre_attn_scalar": 256}
         | {"sliding_window": 4096, "vocab_size": 262_208, "num_attention_heads": 8},
-        only=GELU,
+        only=GELU | {"use_bidirectional_attention": False},
         biases={"attention_bias": ("q", "k", "v", "o")},
         rope=rope_gemma3,
         read=partial(read_gemma, 6),

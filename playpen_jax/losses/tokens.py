@@ -15,13 +15,20 @@ CHUNK = 128  # places of a row whose logits are in memory at once
 
 
 def token_logps(
-    c: model.ModelConfig, params: Any, batch: Batch, temperature: float = 1.0, noise: Float[Array, "B T D"] | None = None
+    c: model.ModelConfig,
+    params: Any,
+    batch: Batch,
+    temperature: float = 1.0,
+    noise: Float[Array, "B T D"] | None = None,
+    dropout: Array | None = None,
 ) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
     """Log-probability of each token given those before it, and the entropy of its distribution, at `temperature`.
 
     Both describe the token at its own place; the first place of a row is 0. noise: added to the embeddings.
+    dropout: the key of the adapters' dropout.
     """
-    x = model.hidden(c, params, batch.tokens, batch.positions, batch.segment_ids, branches=batch.branches, noise=noise)
+    extra = {"branches": batch.branches, "noise": noise, "dropout": dropout}
+    x = model.hidden(c, params, batch.tokens, batch.positions, batch.segment_ids, **extra)
     targets = jnp.pad(batch.tokens[:, 1:], ((0, 0), (0, 1)))
     width = min(CHUNK, x.shape[1])
     short = -x.shape[1] % width

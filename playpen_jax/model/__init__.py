@@ -2,7 +2,7 @@
 
 Letters: B rows, T tokens, S cache slots, P lines and C tokens of one call of `extend`, D model, N query heads, K kv heads,
 H head size (H2 half of what is rotated), F mlp, E experts, V vocabulary, L layers; of delta layers J key heads, M value
-heads, X and Y sizes of their keys and values, W taps.
+heads, X and Y sizes of their keys and values, W taps; R rank of adapters.
 """
 
 from playpen_jax.model.config import (
@@ -10,36 +10,61 @@ from playpen_jax.model.config import (
     Experts,
     LinearRope,
     Llama3Rope,
+    Lora,
     ModelConfig,
     YarnRope,
     config_from_json,
 )
 from playpen_jax.model.decoder import Cache, block, empty_cache, extend, hidden, logits, put_back, shorten
-from playpen_jax.model.weights import STACKS, Params, abstract, init, logical_axes, members, param_count, sizes, unstack
+from playpen_jax.model.lora import join, merge, split
+from playpen_jax.model.quant import PROJECTIONS, dense, is_quantised, quantise
+from playpen_jax.model.weights import (
+    DOWN,
+    STACKS,
+    UP,
+    Params,
+    abstract,
+    init,
+    logical_axes,
+    members,
+    param_count,
+    sizes,
+    unstack,
+)
 
 __all__ = [
+    "DOWN",
+    "PROJECTIONS",
     "STACKS",
+    "UP",
     "Cache",
     "Delta",
     "Experts",
     "LinearRope",
     "Llama3Rope",
+    "Lora",
     "ModelConfig",
     "Params",
     "YarnRope",
     "abstract",
     "block",
     "config_from_json",
+    "dense",
     "empty_cache",
     "extend",
     "hidden",
     "init",
+    "is_quantised",
+    "join",
     "logical_axes",
     "logits",
     "members",
+    "merge",
     "param_count",
     "put_back",
+    "quantise",
     "shorten",
     "sizes",
+    "split",
     "unstack",
 ]

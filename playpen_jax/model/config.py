@@ -66,6 +66,25 @@ class Experts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters beside some projections (LoRA, arXiv 2106.09685)."""
+
+    rank: int  # R
+    alpha: float  # an adapter's output is multiplied by alpha / R
+    targets: tuple[str, ...]  # the projections, by our names, such as "q"
+    dropout: float = 0.0  # of what an adapter reads, in training
+
+    def __post_init__(self):
+        if self.rank < 1 or not 0 <= self.dropout < 1 or not self.targets:
+            raise ValueError(f"adapters cannot have {self}")
+        object.__setattr__(self, "targets", tuple(sorted(self.targets)))
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """A decoder of one family; hashable, so static under jit. Raises `ValueError` where the numbers do not fit together."""
 
@@ -99,6 +118,8 @@ class ModelConfig:
     embed_scale: float = 1.0  # of the embedding where it is read
     delta: Delta | None = None  # sizes of "delta" layers
     experts: Experts | None = None  # None: one feed-forward block for all tokens
+    lora: Lora | None = None  # None: no adapters
+    base: Literal["int8", "nf4"] | None = None  # what projections are kept in, frozen; None: in the type of the weights
 
     def __post_init__(self):
         if problems := [*self._sizes(), *self._layers()]:
@@ -117,6 +138,8 @@ class ModelConfig:
             problems.append(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
         if unknown := [name for name in self.biases if name not in BIASED]:
             problems.append(f"no bias for {', '.join(unknown)}: only for {', '.join(BIASED)}")
+        if self.base not in (None, "int8", "nf4"):
+            problems.append(f"weights cannot be kept in {self.base!r}: int8 or nf4")
         if self.experts and not 0 < self.experts.active <= self.experts.count:
             problems.append(f"{self.experts.active} of {self.experts.count} experts cannot be asked")
         return problems
@@ -141,13 +164,15 @@ class ModelConfig:
         return next(p for p in range(1, self.layers + 1) if all(k == self.kinds[i % p] for i, k in enumerate(self.kinds)))
 
 
-PARTS = {"delta": (Delta,), "experts": (Experts,), "rope_scaling": typing.get_args(RopeScaling)}
+PARTS = {"delta": (Delta,), "experts": (Experts,), "lora": (Lora,), "rope_scaling": typing.get_args(RopeScaling)}
 
 
 def config_from_json(data: Mapping[str, Any]) -> ModelConfig:
     """The config that `dataclasses.asdict` turned into JSON."""
-    data = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    tuples = lambda data: {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    data = tuples(data)
     for name, classes in PARTS.items():
         if part := data.get(name):
-            data[name] = next(x for x in classes if {f.name for f in dataclasses.fields(x)} == set(part))(**part)
+            cls = next(x for x in classes if {f.name for f in dataclasses.fields(x)} == set(part))
+            data[name] = cls(**tuples(part))
     return ModelConfig(**data)

@@ -14,7 +14,9 @@ from jaxtyping import Array, Float, Int
 from playpen_jax.model import delta
 from playpen_jax.model.attention import Angles, attend, attend_packed, capped, rms_norm, rope, rotate
 from playpen_jax.model.config import Kind, ModelConfig
-from playpen_jax.model.weights import Params, places
+from playpen_jax.model.lora import KEY, adapt
+from playpen_jax.model.quant import dense
+from playpen_jax.model.weights import Params, pick, places
 
 # of each layer: k and v [B, K, S, H]; of a delta layer: memory [B, M, X, Y], and the newest W - 1 inputs of its convolutions
 Cache = list[dict[str, Array]]
@@ -29,7 +31,9 @@ ACTIVATIONS = {"silu": jax.nn.silu, "gelu_tanh": partial(jax.nn.gelu, approximat
 
 def _project(c: ModelConfig, w: Params, name: str, x: Array, axes: int = 1) -> Array:
     """One projection: the last `axes` axes of x against the first of the weight, plus a bias if the config has one."""
-    y = jnp.tensordot(x, w[name].astype(c.dtype), axes)  # einsum would sort the axes of `o` and so copy it in every step
+    y = jnp.tensordot(x, dense(w[name], c.dtype), axes)  # einsum would sort the axes of `o` and so copy it in every step
+    if c.lora and name in c.lora.targets:
+        y = y + adapt(c, w, name, x, axes)
     return y + w[f"{name}_bias"].astype(c.dtype)[None, None] if name in c.biases else y
 
 
@@ -64,7 +68,7 @@ def _experts(c: ModelConfig, w: Params, h: Float[Array, "B T D"]) -> Float[Array
         shares = shares / shares.sum(-1, keepdims=True)
     order = jnp.argsort(chosen.ravel())
     counts = jnp.bincount(chosen.ravel(), length=c.experts.count).astype(jnp.int32)
-    product = lambda x, name: jax.lax.ragged_dot(x, w[name].astype(c.dtype), counts)
+    product = lambda x, name: jax.lax.ragged_dot(x, dense(w[name], c.dtype), counts)
     rows = flat[order // asked]
     fed = product(ACTIVATIONS[c.activation](product(rows, "gate")) * product(rows, "up"), "down")
     fed = fed * shares.ravel()[order][:, None].astype(c.dtype)
@@ -135,12 +139,13 @@ def hidden(
     remat: str = "all",
     branches: Int[Array, "B T"] | None = None,
     noise: Float[Array, "B T D"] | None = None,
+    dropout: jax.Array | None = None,
 ) -> Float[Array, "B T D"]:
     """Packed rows through all layers and the final norm.
 
     A token sees the tokens before it in its own segment. Segment 0 is padding, seen by padding only. remat: what a layer
     computes again on the way back instead of keeping it: "all", everything but "dots" (matrix products), or "none". branches:
-    see `attend_packed`. noise: added to the embeddings.
+    see `attend_packed`. noise: added to the embeddings. dropout: the key of the adapters' dropout, None: off.
     """
     angles = _angles(c, positions)
 
@@ -164,28 +169,31 @@ def hidden(
 
     x = _embed(c, params, tokens)
     x = x if noise is None else x + noise.astype(c.dtype)
-    x = _through(c, params["layers"], x, layer)
+    layers = params["layers"]
+    if dropout is not None:
+        layers = {**layers, KEY: jax.random.key_data(jax.random.split(dropout, c.layers))}
+    x = _through(c, layers, x, layer)
     return rms_norm(x, params["norm"], c.norm_eps, c.norm_offset)
 
 
 def _through(c: ModelConfig, layers: Params, x: Float[Array, "B T D"], layer: Callable[[Kind], Callable]) -> Array:
     """x through all layers: a scan over repetitions of their pattern, then the layers of a repetition cut short."""
     period, repeats = c.period, c.layers // c.period
-    at = places(c, c.layers)
+    at = [{**one, KEY: i} if KEY in layers else one for i, one in enumerate(places(c, c.layers))]
     each = {name: sum(name in one for one in at[:period]) for name in layers}  # rows of a stack that a repetition holds
 
     def repetition(x, part):
         for kind, own in zip(c.kinds[:period], at):
-            x = layer(kind)(x, {name: part[name][i] for name, i in own.items()})
+            x = layer(kind)(x, {name: pick(part[name], i) for name, i in own.items()})
         return x, None
 
-    def fold(name: str) -> Array:
-        whole = layers[name][: repeats * each[name]]
-        return whole.reshape(repeats, each[name], *whole.shape[1:])
+    def fold(name: str) -> Any:
+        rows = repeats * each[name]
+        return jax.tree.map(lambda x: x[:rows].reshape(repeats, each[name], *x.shape[1:]), layers[name])
 
     x, _ = jax.lax.scan(repetition, x, {name: fold(name) for name in layers})
     for i in range(repeats * period, c.layers):
-        x = layer(c.kinds[i])(x, {name: layers[name][place] for name, place in at[i].items()})
+        x = layer(c.kinds[i])(x, {name: pick(layers[name], place) for name, place in at[i].items()})
     return x
 
 

@@ -1,5 +1,7 @@
 """The weights: declared once, as a Flax module with logical axes, and handed on as a plain nested dict."""
 
+import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,9 +11,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from playpen_jax.model.config import ModelConfig
+from playpen_jax.model.quant import PROJECTIONS, is_quantised, quantise
 
 Params = dict[str, Any]  # {"embed", "layers": {name: [layers that have it, ...]}, "norm"[, "head"]}
 
+DOWN, UP = "_lora_a", "_lora_b"  # endings of the two matrices of an adapter
 STACKS = ("layers", "attention_layers", "delta_layers")  # first axes of the weights in "layers"
 
 
@@ -33,6 +37,8 @@ def sizes(c: ModelConfig) -> dict[str, int]:
         "mlp": c.mlp,
         **{stack: len(members(c, stack)) for stack in STACKS},
     }
+    if c.lora:
+        found["rank"] = c.lora.rank
     if c.experts:
         found["experts"] = c.experts.count
     if d := c.delta:
@@ -53,8 +59,11 @@ class Layers(nnx.Module):
     """All layers, stacked along the first axis; the projections write to the residual stream with 1/sqrt(2L) of unit gain."""
 
     def __init__(self, c: ModelConfig, rngs: nnx.Rngs):
+        declared = {}
+
         def declare(name: str, axes: str, init: nnx.Initializer) -> None:
             setattr(self, name, _weight(c, axes, init, rngs))
+            declared[name] = axes.split()
 
         scale = nnx.initializers.constant(1 - c.norm_offset)
         for place in ("attn", "mlp"):
@@ -77,6 +86,15 @@ class Layers(nnx.Module):
         for name in c.biases:
             stack = "attention_layers" if name in ("q", "k", "v", "o") else "layers"
             declare(f"{name}_bias", f"{stack} {OUTPUTS.get(name, 'norm')}", nnx.initializers.zeros)
+        for name in c.lora.targets if c.lora else ():
+            if c.experts and name in ("gate", "up", "down") or name not in PROJECTIONS or name not in declared:
+                raise ValueError(f"no adapter can stand beside {name}")
+            stack, *axes = declared[name]
+            reads, outputs = axes[: PROJECTIONS[name]], axes[PROJECTIONS[name] :]
+            bound = math.prod(sizes(c)[axis] for axis in reads) ** -0.5
+            even = lambda key, shape, dtype, bound=bound: jax.random.uniform(key, shape, dtype, -bound, bound)
+            declare(name + DOWN, " ".join([stack, *reads, "rank"]), even)
+            declare(name + UP, " ".join([stack, "rank", *outputs]), nnx.initializers.zeros)
 
     def _attention(
         self, c: ModelConfig, declare: Callable, scale: nnx.Initializer, reads: nnx.Initializer, writes: Callable
@@ -122,7 +140,8 @@ class Weights(nnx.Module):
 
 def init(c: ModelConfig, key: jax.Array) -> Params:
     """Fresh float32 weights; call it under jit with out_shardings, so that no whole copy lies on one device."""
-    return nnx.to_pure_dict(nnx.state(Weights(c, nnx.Rngs(key))))
+    params = nnx.to_pure_dict(nnx.state(Weights(c, nnx.Rngs(key))))
+    return params | {"layers": {name: quantise(c.base, name, w) for name, w in params["layers"].items()}}
 
 
 def abstract(c: ModelConfig) -> Params:
@@ -131,9 +150,16 @@ def abstract(c: ModelConfig) -> Params:
 
 
 def logical_axes(c: ModelConfig) -> Params:
-    """The tree of `init` as tuples of axis names, such as ("attention_layers", "embed", "heads", "head")."""
+    """The tree of `init` as tuples of axis names, such as ("attention_layers", "embed", "heads", "head").
+
+    The scales of a quantised weight have the axes of the weight, some of them shorter.
+    """
     declared = nnx.state(nnx.eval_shape(lambda: Weights(c, nnx.Rngs(0))))
-    return nnx.to_pure_dict(jax.tree.map(lambda w: w.axes, declared, is_leaf=lambda w: isinstance(w, nnx.Variable)))
+    axes = nnx.to_pure_dict(jax.tree.map(lambda w: w.axes, declared, is_leaf=lambda w: isinstance(w, nnx.Variable)))
+    if c.base is None:
+        return axes
+    shapes = abstract(c)["layers"]
+    return axes | {"layers": {name: jax.tree.map(lambda _, one=one: one, shapes[name]) for name, one in axes["layers"].items()}}
 
 
 def param_count(c: ModelConfig) -> int:
@@ -142,17 +168,23 @@ def param_count(c: ModelConfig) -> int:
 
 def places(c: ModelConfig, layers: int) -> list[dict[str, int]]:
     """For each of the first layers: which of its weights stands where along the first axis of its stack."""
-    stacks = {name: axes[0] for name, axes in logical_axes(c)["layers"].items()}
+    plain = dataclasses.replace(c, base=None)
+    stacks = {name: axes[0] for name, axes in logical_axes(plain)["layers"].items()}
     at = {stack: {i: place for place, i in enumerate(members(c, stack))} for stack in STACKS}
     return [{name: at[stack][i] for name, stack in stacks.items() if i in at[stack]} for i in range(layers)]
+
+
+def pick(w: Any, i: Any) -> Any:
+    """One layer of a stack."""
+    return jax.tree.map(lambda x: x[i], w)
 
 
 def unstack(c: ModelConfig, params: Params) -> Params:
     """The layout for decoding: "layers" as a list of dicts, matrices in the computing type. Call it once, under jit."""
 
-    def compute(path: tuple, w: jax.Array) -> jax.Array:
+    def compute(path: tuple, w: Any) -> Any:
         name = jax.tree_util.keystr(path)
         return w if "norm" in name or "decay_" in name else w.astype(c.dtype)  # these are computed with in float32
 
-    cast = jax.tree.map_with_path(compute, params)
-    return cast | {"layers": [{name: cast["layers"][name][i] for name, i in at.items()} for at in places(c, c.layers)]}
+    cast = jax.tree.map_with_path(compute, params, is_leaf=is_quantised)
+    return cast | {"layers": [{name: pick(cast["layers"][name], i) for name, i in at.items()} for at in places(c, c.layers)]}
