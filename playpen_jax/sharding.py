@@ -17,6 +17,8 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "heads": "tensor",
     "kv_heads": "tensor",
     "mlp": "tensor",
+    "delta_keys": "tensor",
+    "delta_values": "tensor",
     "vocab": "tensor",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -116,7 +117,9 @@ def test_an_axis_that_does_not_divide_stays_whole():
 
 
 def test_every_axis_of_every_weight_has_a_place(measured):
-    axes = jax.tree.leaves(model.logical_axes(C), is_leaf=lambda x: isinstance(x, tuple))
+    hybrid = dataclasses.replace(C, kinds=("delta",) * (C.layers - 1) + ("full",), delta=model.Delta(2, 4, 8, 8, 4))
+    trees = [model.logical_axes(c) for c in (C, hybrid)]
+    axes = jax.tree.leaves(trees, is_leaf=lambda x: isinstance(x, tuple))
     assert {name for names in axes for name in names} >= {"embed", "heads", "kv_heads", "mlp", "vocab"}
     assert set(sharding.RULES) - {name for names in axes for name in names} == {"batch"}
 
