@@ -235,3 +235,26 @@ def _load(path: Path) -> dict:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: an object is wanted")
     return content
+
+
+def scored(folder: str | Path) -> Iterator[dict]:
+    """What a tree's scores.json files say, one transcript-like object each: model, game, level, instance, outcome.
+
+    The files alone are enough; who said what is not read. Raises `ValueError` that names a broken file.
+    """
+    for path in sorted(Path(folder).rglob("scores.json")):
+        named = _load(path).get("episode scores")
+        if not isinstance(named, dict):
+            raise ValueError(f"{path}: 'episode scores' is missing")
+        experiment, game = path.parents[1], path.parents[2]
+        status = "aborted" if named.get("Aborted") else "success" if named.get("Success") else "lose"
+        yield {
+            "model": path.parents[3].name,
+            "game": game.name,
+            "level": re.sub(r"^\d+_", "", experiment.name),
+            "game_id": path.parent.name,
+            "instance": {"experiment": experiment.name, "episode": path.parent.name},
+            "outcome": {"status": status, "score": named.get("Main Score"), "reason": "", "metrics": named},
+            "stop": "end",
+            "turns": [],
+        }

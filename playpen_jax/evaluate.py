@@ -1,12 +1,14 @@
 """Evaluate a policy: `python -m playpen_jax.evaluate --checkpoint=PATH --suite=NAME[,NAME] --out=DIR`.
 
 PATH is a checkpoint, a training directory, a Hugging Face folder, or "tiny". NAME is a suite (indomain, outofdomain, reference)
-or a game. DIR gets the clembench results tree, results.csv, results.html, summary.json and episodes.jsonl.
+or a game. DIR gets the clembench results tree, results.csv, results.html, summary.json, episodes.jsonl and setup.json. The same
+command on the same DIR goes on where it was cut, with the same result. `playpen_jax.compare` makes a page of several.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +18,15 @@ from tqdm import tqdm
 import games
 from games import results_tree
 from games.core import SPLITS
-from playpen_jax import metrics, players, policy, rollout, scores
+from playpen_jax import metrics, players, policy, report_runs, rollout, scores
 from playpen_jax.data import reference
 from playpen_jax.programs import compilation_cache, parser, user_errors
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
+from playpen_jax.types import Episode, episode_from_json
 
 SUITES = ("indomain", "outofdomain", "reference")
+PARTIAL = "episodes.part.jsonl"  # of an evaluation that is under way, in the order in which they ended
 
 
 def chosen(suite: str) -> tuple[str, ...]:
@@ -46,14 +50,14 @@ def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tup
         else:
             pairs = [(instance, None) for instance in game.instances(args.split, args.episodes, args.seed)]
         for i, (instance, settings) in enumerate(pairs):
-            seed = f"{args.seed}/{name}/{i}"
-            found.append(rollout.Job(game, instance, players.seating(game, seats[name]), 0, seed, form, settings))
+            seed, cast = f"{args.seed}/{name}/{i}", players.seating(game, seats[name])
+            found += [rollout.Job(game, instance, cast, n, seed, form, settings) for n in range(args.plays)]
     return found
 
 
 def check(args: argparse.Namespace, todo: Sequence[rollout.Job]) -> None:
     """Raise `ValueError` for numbers with which nothing could be played."""
-    for name in ("episodes", "max_tokens", "max_turns", "context", "rows"):
+    for name in ("episodes", "plays", "max_tokens", "max_turns", "context", "rows"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')}={getattr(args, name)} is less than 1")
     most = max((list(job.seats.values()).count(players.LEARNER) for job in todo), default=0)
@@ -68,6 +72,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--out", required=True, type=Path, metavar="DIR")
     made.add_argument("--split", default="test", choices=SPLITS, help="which of our instances (default: test)")
     made.add_argument("--episodes", type=int, default=50, help="instances per game (default: 50)")
+    made.add_argument("--plays", type=int, default=1, help="plays of each instance (default: 1)")
     made.add_argument(
         "--instances",
         metavar="FILE",
@@ -85,6 +90,55 @@ def options() -> argparse.ArgumentParser:
     return made
 
 
+def open_out(out: Path, setup: dict) -> None:
+    """Make DIR and write down what is evaluated and how; raises `ValueError` where DIR holds another evaluation."""
+    out.mkdir(parents=True, exist_ok=True)
+    file, setup = out / "setup.json", json.loads(metrics.json_text(setup))
+    if file.exists():
+        (before,) = metrics.read(file)
+        other = [f"{k}: {before.get(k)} is now {v}" for k, v in setup.items() if before.get(k) != v]
+        if other:
+            raise ValueError(f"--out={out} holds another evaluation ({'; '.join(other)[:300]}): choose another folder")
+    metrics.replace(file, metrics.json_text(setup) + "\n")
+
+
+def key(game: str, instance: object, sample: int) -> str:
+    """What tells an episode from all others of an evaluation."""
+    return f"{game} {sample} {json.dumps(metrics.plain(instance), sort_keys=True)}"
+
+
+def kept(out: Path) -> dict[str, Episode]:
+    """The episodes that an evaluation which was cut has finished."""
+    file = out / PARTIAL
+    lines = metrics.read(file) if file.exists() else []
+    return {key(e.game, e.instance, e.sample): e for e in map(episode_from_json, lines)}
+
+
+def play(args: argparse.Namespace, learner: policy.Policy, todo: Sequence[rollout.Job], how: Sampling) -> list[Episode]:
+    """All episodes, in the order of the jobs; those that are finished already are taken from DIR, the others added there."""
+    before = kept(args.out)
+    keys = [key(job.game.name, job.instance, job.sample) for job in todo]
+    left = [job for job, name in zip(todo, keys) if name not in before]
+    if before:
+        print(f"{len(todo) - len(left)} of {len(todo)} episodes were finished already")
+    metrics.replace(args.out / PARTIAL, "".join(metrics.json_text(e.to_json()) + "\n" for e in before.values()))
+    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops)
+    sampler.load(learner.params)
+    player = rollout.Rollout({players.LEARNER: sampler}, learner.chat, rollout.Limits(args.max_tokens, args.max_turns))
+    with (
+        open(args.out / PARTIAL, "a", encoding="utf-8") as file,
+        tqdm(initial=len(todo) - len(left), total=len(todo), unit="episode", disable=None) as bar,
+    ):
+
+        def done(episode: Episode) -> None:
+            file.write(metrics.json_text(episode.to_json()) + "\n")
+            file.flush()
+            bar.update()
+
+        played = {key(e.game, e.instance, e.sample): e for e in player.play(left, done)}
+    return [(before | played)[name] for name in keys]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = options().parse_args(argv)
     with user_errors():
@@ -100,19 +154,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         specs = trained["players"] if args.players is None else tuple(filter(None, args.players.split(",")))
         todo, how = jobs(args, names, form, specs), Sampling(args.temperature)
         check(args, todo)
-        args.out.mkdir(parents=True, exist_ok=True)
+        setup = vars(args) | {"suite": ",".join(names), "form": form, "players": specs}
+        open_out(args.out, {k: str(v) if isinstance(v, Path) else v for k, v in setup.items() if k not in ("out", "rows")})
     partners = f" against {', '.join(specs)}" if specs else ", all seats its own"
     source = args.instances or f"{args.split} split"
     print(f"{args.checkpoint} plays {', '.join(names)} ({source}, {form} prompts, temperature {args.temperature:g}){partners}")
-    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops)
-    sampler.load(learner.params)
-    with tqdm(total=len(todo), unit="episode", disable=None) as bar:
-        player = rollout.Rollout({players.LEARNER: sampler}, learner.chat, rollout.Limits(args.max_tokens, args.max_turns))
-        episodes = player.play(todo, lambda episode: bar.update())
+    episodes = play(args, learner, todo, how)
     made = scores.write_results(args.out, args.checkpoint, episodes)
     metrics.replace(args.out / "episodes.jsonl", "".join(metrics.json_text(e.to_json()) + "\n" for e in episodes))
-    results_tree.write(args.out, "policy", [rollout.replayed(job, episode) for job, episode in zip(todo, episodes)])
+    first = [pair for pair in zip(todo, episodes) if pair[0].sample == 0]  # a clembench tree has one play of each instance
+    results_tree.write(args.out, "policy", [rollout.replayed(job, episode) for job, episode in first])
+    (args.out / PARTIAL).unlink(missing_ok=True)
     print(scores.show(made))
+    print(
+        report_runs.show(
+            report_runs.summary([report_runs.Evaluated(str(args.checkpoint), [e.to_json() for e in episodes], [])])
+        )
+    )
     return 0
 
 

@@ -91,16 +91,16 @@ def replace(path: str | Path, text: str) -> None:
 
 def json_text(value: Any, **options: Any) -> str:
     """JSON that every reader accepts: NaN and infinities become null, numpy numbers plain ones."""
-    return json.dumps(_plain(value), allow_nan=False, **options)
+    return json.dumps(plain(value), allow_nan=False, **options)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, (np.generic, np.ndarray)):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -177,7 +177,7 @@ def held_out(run: Run) -> str:
 
 def paired_differences(run: Run) -> Table:
     """Of the first and the last evaluation; empty if they share no instance."""
-    shared = {_key(e) for e in run.before} & {_key(e) for e in run.after}
+    shared = {identity(e) for e in run.before} & {identity(e) for e in run.after}
     return scores.compare(run.before, run.after) if shared else {}
 
 
@@ -219,11 +219,11 @@ def failures(run: Run) -> str:
     cards = []
     for game in games:
         played = [(name, [e for e in episodes if e["game"] == game]) for name, episodes in groups]
-        cards.append(_causes(game, [(name, episodes) for name, episodes in played if episodes]))
+        cards.append(causes(game, [(name, episodes) for name, episodes in played if episodes]))
     return f'<div class="grid">{"".join(cards)}</div>' if any(cards) else ""
 
 
-def _causes(game: str, groups: Sequence[tuple[str, list[dict]]], most: int = 6) -> str:
+def causes(game: str, groups: Sequence[tuple[str, list[dict]]], most: int = 6) -> str:
     """The card of one game: a bar for each cause and group, the commonest first."""
     share: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0] * len(groups))
     wordings: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -267,10 +267,10 @@ def pairs(run: Run) -> str:
     """Instances of both evaluations side by side: per game the first whose outcome changed and the first whose did not."""
     before = {}
     for episode in run.before:
-        before.setdefault(_key(episode), episode)
+        before.setdefault(identity(episode), episode)
     chosen: dict[tuple, tuple[dict, dict]] = {}
     for after in run.after:
-        old = before.get(_key(after))
+        old = before.get(identity(after))
         if old:
             same = all(old["outcome"][key] == after["outcome"][key] for key in ("status", "score"))
             chosen.setdefault((after["game"], same), (old, after))
@@ -279,12 +279,12 @@ def pairs(run: Run) -> str:
         steps = run.evaluations[0][0], run.evaluations[-1][0]
         sides = "".join(f"<div><h3>Step {step}</h3>{episode_html(e)}</div>" for step, e in zip(steps, (old, new)))
         ends = f"{badge(old['outcome'])} → {badge(new['outcome'])}"
-        parts.append(_sample(new, ends, f'<div class="two">{sides}</div>', opened=not parts))
+        parts.append(sample(new, ends, f'<div class="two">{sides}</div>', opened=not parts))
     note = '<p class="soft">Of each game the first instance whose outcome changed, and the first whose did not.</p>'
     return note + "".join(parts) if parts else ""
 
 
-def _key(episode: Mapping[str, Any]) -> tuple[str, str]:
+def identity(episode: Mapping[str, Any]) -> tuple[str, str]:
     return episode["game"], json.dumps(episode["instance"], sort_keys=True)
 
 
@@ -293,12 +293,12 @@ def newest(run: Run) -> str:
     chosen: dict[tuple, dict] = {}
     for episode in run.transcripts:
         chosen.setdefault((episode["game"], episode["outcome"]["status"]), episode)
-    parts = [_sample(e, badge(e["outcome"]), episode_html(e)) for _, e in sorted(chosen.items())]
+    parts = [sample(e, badge(e["outcome"]), episode_html(e)) for _, e in sorted(chosen.items())]
     note = f'<p class="soft">From step {run.newest}: of each game the first episode of each way to end.</p>'
     return note + "".join(parts) if parts else ""
 
 
-def _sample(episode: Mapping[str, Any], ends: str, body: str, opened: bool = False) -> str:
+def sample(episode: Mapping[str, Any], ends: str, body: str, opened: bool = False) -> str:
     number = f"instance {clean(episode.get('game_id'), 40)}"
     names = [f"<b>{clean(episode['game'], 60)}</b>", clean(episode.get("level") or "", 40), number, ends]
     shown = "".join(f"<span>{name}</span>" for name in names if name)

@@ -72,3 +72,21 @@ tr.all td{font-weight:600;border-top:2px solid var(--line)}.up{color:var(--s2)}.
 @media(max-width:600px){main{padding:28px 14px 60px}h1{font-size:25px}.card{padding:12px}th,td{padding:8px}
 .two-steps :is(th,td):nth-child(3){display:none}}
 """
+
+
+def document(title: str, body: str, more: str = "") -> str:
+    """A page with our look, whole in itself; the title and the body are HTML already, `more` is further CSS."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{PALETTE}{CHART}{BUBBLES}{PAGE}{more}</style>\n"
+        f"</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def sections(parts: dict[str, str]) -> str:
+    """Links to the sections that have something to show, then these."""
+    there = [(f"part{i}", title, body) for i, (title, body) in enumerate(parts.items()) if body]
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in there)
+    shown = "".join(f'<section id="{anchor}"><h2>{title}</h2>{text}</section>' for anchor, title, text in there)
+    return f"<nav>{links}</nav>{shown}"

@@ -115,6 +115,13 @@ class Episode:
         }
 
 
+def episode_from_json(data: Mapping[str, Any]) -> Episode:
+    """The episode that `to_json` wrote, without tokens; raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+    outcome = {**data["outcome"], "score": math.nan if data["outcome"]["score"] is None else data["outcome"]["score"]}
+    turns = tuple(Turn(**turn) for turn in data["turns"])
+    return Episode(data["game"], data["instance"], data["sample"], turns, Outcome(**outcome), data["stop"])
+
+
 @no_type_check  # the fields may be shapes, shardings or a stack of batches as well
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -18,12 +18,12 @@ from tests.common import ROOT
 FLOORS = {
     1: ("config", "style", "transcript", "types"),
     2: ("charts", "metrics", "model", "optim", "sharding"),
-    3: ("families", "losses", "rewards", "scores"),
+    3: ("families", "losses", "rewards", "scores", "statistics"),
     4: ("adapters", "chat", "checkpoint", "curves", "hf", "sampler", "update"),
-    5: ("data", "players", "policy", "report"),
+    5: ("data", "players", "policy", "report", "report_runs"),
     6: ("draws", "rollout"),
     7: ("api", "learn", "programs"),
-    8: ("bench", "collect", "convert", "dataset", "evaluate", "play", "replay", "train"),
+    8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "play", "replay", "train"),
     9: ("__init__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

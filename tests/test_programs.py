@@ -304,7 +304,7 @@ def evaluated(tmp_path_factory, toy_folder) -> Path:
 
 
 def test_an_evaluation_writes_tables_transcripts_and_tree(evaluated, toy_folder):
-    files = {"results.csv", "results.html", "summary.json", "episodes.jsonl", "policy"}
+    files = {"results.csv", "results.html", "summary.json", "episodes.jsonl", "setup.json", "policy"}
     assert {path.name for path in evaluated.iterdir()} == files
     episodes = lines(evaluated / "episodes.jsonl")
     assert [episode["game"] for episode in episodes] == ["wordle"] * 3 + ["taboo"] * 3

@@ -97,7 +97,7 @@ def instances(source: str | Path, name: str) -> list[Pair]:
     """All (instance, settings) of a game from an official instance file, or of a reference task from rows.
 
     `source`: a .json file is an official one; a .jsonl[.gz] or .parquet file, or a folder of them (one experiment a file), has
-    the rows of the task's data set; "hf" or "hf:NAME" loads it with `datasets`. Raises `ValueError` that says what is wrong where.
+    the rows of the task's data set; "hf" or "hf:NAME" loads it with `datasets`. Raises `ValueError`: what is wrong, and where.
     """
     text = str(source)
     if text == HUB or text.startswith(HUB + ":"):
