@@ -22,8 +22,8 @@ FLOORS = {
     4: ("adapters", "chat", "checkpoint", "curves", "hf", "sampler", "update"),
     5: ("data", "endpoint", "players", "policy", "report", "report_runs"),
     6: ("draws", "rollout"),
-    7: ("api", "learn", "programs"),
-    8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "play", "replay", "serve", "train"),
+    7: ("api", "bridges", "learn", "programs"),
+    8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "harness", "play", "replay", "serve", "train"),
     9: ("__init__",),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
