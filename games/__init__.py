@@ -48,6 +48,7 @@ TABLE: dict[str, str] = {
     "chronicle": "games.chronicle:CHRONICLE",
     "ta_frozen_lake": "games.ta_frozen_lake:TA_FROZEN_LAKE",
     "ifeval": "games.ifeval:IFEVAL",
+    "ta_sokoban": "games.ta_sokoban:TA_SOKOBAN",
 }
 _REGISTERED: dict[str, Game] = {}
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
 
 from games import ta_frozen_lake_players as players
 from games import ta_loop
 from games.core import Referee
-from games.ta_frozen_lake_grid import STEPS, Lake, beside, inside
+from games.ta_frozen_lake_grid import Lake, beside, inside
 from games.ta_loop import Loop
+from games.ta_steps import LISTED, read
 
 SEAT = "walker"
 LIMIT = 100  # valid moves; compared before the last one is counted
@@ -20,8 +20,6 @@ LEVELS = {
     "hard": {"size": 5, "num_holes": 8, "randomize_start_goal": True},
     "large": {"size": 7, "num_holes": 16, "randomize_start_goal": True},
 }
-_MOVE = re.compile(r"\[\s*(up|down|left|right|w|a|s|d)\s*\]", re.IGNORECASE)
-_KEYS = {"w": "up", "a": "left", "s": "down", "d": "right"}
 
 
 def referee(instance: Mapping, settings: Mapping) -> Referee:
@@ -31,7 +29,7 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     loop.tell("intro")
     while True:
         loop.tell("board", BOARD=lake.board(at), ROWS=lake.rows(at))
-        step = read((yield from loop.ask()))
+        step = read((yield from loop.ask()), blanks=True)
         there = beside(at, step)
         problem = "no direction in square brackets" if not step else "" if inside(there, lake.size) else f"no ice {step} of you"
         if problem and (over := loop.invalid(problem)):
@@ -48,13 +46,6 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
             return loop.end(loop.value, "no move is left")
         if not problem:
             loop.valid()
-
-
-def read(reply: str) -> str:
-    """The direction in the first brackets that hold one, or ""."""
-    found = _MOVE.search(reply)
-    word = found[1].lower() if found else ""
-    return _KEYS.get(word, word if word in STEPS else "")  # to ignore case also lets "ſ" pass for an s
 
 
 def draw(instance: Mapping) -> Lake:
@@ -75,12 +66,11 @@ PROMPTS = ta_loop.prompts(
         "intro": (
             "You stand on a frozen lake and want to get to the other side without falling into a hole.\n\n"
             "On the board P is you, G is the goal, H is a hole, and an empty field is firm ice.\n"
-            f"- Move one field at a time, by a direction in square brackets: {', '.join(f'[{step}]' for step in STEPS)}, or "
-            "the keys [w], [s], [a], [d] for the same four.\n"
+            f"- Move one field at a time, by a direction in square brackets: {LISTED}.\n"
             "- Of several directions in one reply only the first one counts.\n"
             "- A step off the board is an invalid move. A step into a hole ends the game.\n"
         ),
-        "board": f"The board:\n\n$BOARD$\n\nMoves: {', '.join(f'[{step}]' for step in [*STEPS, 'w', 's', 'a', 'd'])}",
+        "board": "The board:\n\n$BOARD$",
         "moved": "You went $STEP$, to row $ROW$, column $COLUMN$.",
     },
     short={

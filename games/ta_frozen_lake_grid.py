@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from games.core import InstanceError
+from games.ta_steps import STEPS
 
-STEPS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 TRIES = 100  # draws of the holes
 MOST, LEAST = 0.95, 0.1  # a part of the way is worth no more, and no less once the start is left
 Field = tuple[int, int]  # row, column

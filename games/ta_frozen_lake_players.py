@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from games import ta_steps
 from games.core import View
-from games.ta_frozen_lake_grid import STEPS, Field, beside, distances, inside
+from games.ta_frozen_lake_grid import Field, beside, distances, inside
+from games.ta_steps import STEPS
 
 LEGAL = 0.1  # share of replies of the broken player that are good steps
 _ROW = re.compile(r"^(?:\|[| HGP]+\||[.HGP]+)$", re.MULTILINE)
@@ -35,26 +37,14 @@ def walk(view: View) -> str:
 
 def stumble(view: View) -> str:
     """Any step, also off the board."""
-    return f"[{view.rng.choice([*STEPS, *'wasd'])}]"
+    return ta_steps.anything(view.rng)
 
 
 def break_step(view: View) -> str:
     """Steps in other words, off the board, or the board said again; at times a good one."""
     if view.rng.random() < LEGAL:
         return walk(view)
-    step, rows = view.rng.choice(list(STEPS)), read(view)
+    rows = read(view)
     (at,) = find(rows, "P")
     off = [f"[{step}]" for step in STEPS if not inside(beside(at, step), len(rows))]
-    return view.rng.choice(
-        (
-            step,
-            f"[{step}ward]",
-            f"Action: {step}",
-            f"({step})",
-            f"I go {step}, since there is no hole.",
-            f"[{step}, {step}]",
-            f"[move {step}]",
-            "\n".join(rows),
-            *off,
-        )
-    )
+    return view.rng.choice(["\n".join(rows), *off, *(ta_steps.broken(view.rng, step) for step in STEPS)])

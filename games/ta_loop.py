@@ -60,18 +60,26 @@ def flag(instance: Mapping, name: str) -> bool:
 
 
 def game(
-    name: str, seat: str, role: str, levels: Mapping[str, Mapping], texts: Mapping[str, Mapping[str, str]], **parts: Any
+    name: str,
+    seat: str,
+    role: str,
+    levels: Mapping[str, Mapping],
+    texts: Mapping[str, Mapping[str, str]],
+    **parts: Any,
 ) -> Game:
-    """The entry of a game of one seat: levels give `env_specs`, texts are by form, `parts` are the other fields of `Game`."""
+    """The entry of a game of one seat; `parts` are the other fields of `Game`.
+
+    levels: name -> `env_specs` of fresh instances. texts: by form.
+    """
+    parts.setdefault("fields", {"env_specs": dict, "seed": int})
+    parts.setdefault("generate", lambda rng, level, split: fresh(rng, split, levels[level], parts["target"]))
     return Game(
         name=name,
         suite="outofdomain",
         seats=(seat,),
         roles=(role,),
         levels=tuple(levels),
-        fields={"env_specs": dict, "seed": int},
         settings_fields={"name": str},
-        generate=lambda rng, level, split: fresh(rng, split, levels[level], parts["target"]),
         settings=lambda level, form: {"name": level, "prompts": texts[form]},
         **parts,
     )

@@ -151,6 +151,7 @@ SECRETS: dict[str, list[Secret]] = {
     "chronicle": [Secret("detective", _take("target_event", "acceptable_answers", "forbidden_keywords"))],
     "ta_frozen_lake": [],
     "ifeval": [Secret("answerer", _take("target"))],
+    "ta_sokoban": [],
 }
 
 WORDS: dict[str, list[Words]] = {

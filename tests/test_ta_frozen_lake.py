@@ -10,8 +10,9 @@ import pytest
 import games
 from games import ta_loop
 from games.core import InstanceError, play_out
-from games.ta_frozen_lake import draw, read
+from games.ta_frozen_lake import draw
 from games.ta_frozen_lake_grid import Lake, distances
+from games.ta_steps import read
 from tests.common import SHARED
 from tests.ta_episodes import replayed, scores
 
@@ -89,7 +90,7 @@ def test_the_limit_is_met_by_the_move_after_a_hundred():
     ],
 )
 def test_the_first_direction_in_brackets_is_read(reply, step):
-    assert read(reply) == step
+    assert read(reply, blanks=True) == step
 
 
 def test_a_warning_comes_with_the_board():
