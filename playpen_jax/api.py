@@ -53,7 +53,7 @@ def play(
     for policy, name in names.items():
         if policy.chat is None:
             raise ValueError(f"{policy.folder}: no tokenizer, so it cannot play")
-        samplers[name] = Sampler(policy.config, rows, context, Sampling(temperature), policy.chat.stops)
+        samplers[name] = Sampler(policy.config, rows, context, Sampling(temperature), policy.chat.stops, dialogues=4 * rows)
         samplers[name].load(policy.params)
         chats[name] = policy.chat
     return Rollout(samplers, chats, Limits(max_tokens, max_turns)).play(jobs)

@@ -1,9 +1,12 @@
-"""Measure: `python -m playpen_jax.bench games [--games=NAME,...] [--episodes=N] [--against-clemcore] [--out=FILE]`.
+"""Measure: `python -m playpen_jax.bench games|rollout [--games=NAME,...] [--episodes=N] [--out=FILE]`; `--help` has the rest.
 
 `games`: how fast the engines are on one core. Scripted episodes are recorded first; then only the engines are timed, fed with
 the recorded replies. With clemcore installed the same episodes are played in its own game loop too.
 
-Prints one JSON object a line; times are processor time, in milliseconds. --out keeps them in a file, with the command.
+`rollout`: how fast episodes are played with a model, and how near decoding comes to the limits of the machine, which it
+measures in the same run. Speed is given by the clock and, since others may use the machine too, by the processor's time.
+
+Prints one JSON object a line; --out keeps them in a file, with the command.
 """
 
 from __future__ import annotations
@@ -136,7 +139,17 @@ def _against_clemcore(episodes: int) -> Iterator[dict]:
 
 # --- the program
 
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {"games": bench_games}
+
+def bench_rollout(options: argparse.Namespace) -> Iterator[dict]:
+    """The lines of bench_rollout.py, which needs JAX."""
+    from playpen_jax import bench_rollout, programs  # the engines are measured without JAX
+
+    programs.compilation_cache()
+    for line in bench_rollout.measure(options):
+        yield {"bench": "rollout"} | bench_rollout.rounded(line)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {"games": bench_games, "rollout": bench_rollout}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,7 +161,28 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--episodes", type=int, default=40, metavar="N", help="recorded episodes per game")
     part.add_argument("--against-clemcore", action="store_true", help="stop if clemcore is not installed")
     part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
+    part = parts.add_parser("rollout", help="how fast episodes are played with a model")
+    part.add_argument("--model", default="tiny", help="the policy of the real games")
+    part.add_argument(
+        "--games", type=lambda names: names.split(","), default=["wordle", "taboo", "guesswhat"], metavar="NAME,..."
+    )
+    part.add_argument("--episodes", type=int, default=128, metavar="N")
+    part.add_argument("--plays", type=int, default=4, metavar="G", help="plays of each instance, which share their prompt")
+    part.add_argument("--rows", type=int, default=64, metavar="B", help="dialogues that speak at once")
+    part.add_argument("--cohorts", type=_numbers, default=[1, 2], metavar="N,...", help="parts of the rows that take turns")
+    part.add_argument("--temperature", type=float, default=1.0)
+    part.add_argument("--size", choices=("10m", "1b", "8b"), default="10m", help="of the random weights that decode alone")
+    part.add_argument("--batches", type=_numbers, default=[1, 8, 64], metavar="B,...", help="rows of decoding alone")
+    part.add_argument("--context", type=int, default=256, metavar="S", help="tokens in each of these rows")
+    part.add_argument("--chunk", type=int, default=16, metavar="N", help="steps of one call of these")
+    part.add_argument("--decode-only", action="store_true", help="play no episodes")
+    part.add_argument("--grow", type=_numbers, default=[], metavar="B,...", help="only: episodes a second with so many rows")
+    part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
     return parser
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def _chosen(names: str) -> list[Game]:

@@ -45,7 +45,10 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    rows: int = setting(64, "dialogues held on the device at once")
+    rows: int = setting(64, "dialogues that speak at once")
+    dialogues: int = setting(0, "dialogues that are begun at once, more than rows so that none waits; 0: four times the rows")
+    pages: int = setting(0, "pages of 32 tokens for what they have seen and said; 0: what twice the rows can fill")
+    cohorts: int = setting(1, "parts of the rows that take turns, so that the host plays while the device works")
     context: int = setting(512, "tokens a dialogue may have; an episode that needs more stops with 'context'")
     max_tokens: int = setting(48, "tokens of one reply; a reply cut there is played as it is, with stop 'length'")
     max_turns: int = setting(40, "replies of one episode; more stop it with 'turns'")

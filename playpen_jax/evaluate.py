@@ -123,7 +123,7 @@ def play(args: argparse.Namespace, learner: policy.Policy, todo: Sequence[rollou
     if before:
         print(f"{len(todo) - len(left)} of {len(todo)} episodes were finished already")
     metrics.replace(args.out / PARTIAL, "".join(metrics.json_text(e.to_json()) + "\n" for e in before.values()))
-    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops)
+    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops, dialogues=4 * args.rows)
     sampler.load(learner.params)
     player = rollout.Rollout({players.LEARNER: sampler}, learner.chat, rollout.Limits(args.max_tokens, args.max_turns))
     with (
@@ -132,12 +132,23 @@ def play(args: argparse.Namespace, learner: policy.Policy, todo: Sequence[rollou
     ):
 
         def done(episode: Episode) -> None:
-            file.write(metrics.json_text(episode.to_json()) + "\n")
-            file.flush()
+            if not episode.failed:  # that one is played anew if the evaluation goes on
+                file.write(metrics.json_text(episode.to_json()) + "\n")
+                file.flush()
             bar.update()
 
         played = {key(e.game, e.instance, e.sample): e for e in player.play(left, done)}
     return [(before | played)[name] for name in keys]
+
+
+def finished(todo: Sequence[rollout.Job], episodes: Sequence[Episode]) -> tuple[list[rollout.Job], list[Episode]]:
+    """Without the episodes whose engine failed, which say nothing about the policy; exits if none is left."""
+    pairs = [(job, episode) for job, episode in zip(todo, episodes) if not episode.failed]
+    if failed := len(episodes) - len(pairs):
+        print(f"{failed} of {len(episodes)} episodes were dropped: their engines failed", file=sys.stderr)
+    if not pairs:
+        raise SystemExit("error: no episode came to an end")
+    return [job for job, _ in pairs], [episode for _, episode in pairs]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     partners = f" against {', '.join(specs)}" if specs else ", all seats its own"
     source = args.instances or f"{args.split} split"
     print(f"{args.checkpoint} plays {', '.join(names)} ({source}, {form} prompts, temperature {args.temperature:g}){partners}")
-    episodes = play(args, learner, todo, how)
+    todo, episodes = finished(todo, play(args, learner, todo, how))
     made = scores.write_results(args.out, args.checkpoint, episodes)
     metrics.replace(args.out / "episodes.jsonl", "".join(metrics.json_text(e.to_json()) + "\n" for e in episodes))
     first = [pair for pair in zip(todo, episodes) if pair[0].sample == 0]  # a clembench tree has one play of each instance

@@ -111,12 +111,16 @@ def episode_metrics(episodes: Iterable[Episode]) -> dict[str, float]:
 
     games/{game}/score (0..100, aborted 0), success, aborted (0..1), turns (replies); where a game came at several levels also
     games/{game}/level/{level}/score; games/{game}/aborted_by/{seat} (0..1) for each seat that ended one. stops/{stop} is the
-    share of episodes, reply_stops/{stop} the share of sampled replies, that stopped so.
+    share of episodes, reply_stops/{stop} the share of sampled replies, that stopped so. Episodes whose engine failed are left
+    out of all but stops/error, which is there only if some did.
     """
     found: dict[str, list[float]] = defaultdict(list)
     levels: dict[str, set[str]] = defaultdict(set)
     blamed: dict[str, list[str | None]] = defaultdict(list)
-    episodes = list(episodes)
+    everything = list(episodes)
+    episodes = [episode for episode in everything if not episode.failed]
+    if len(episodes) < len(everything):
+        found["stops/error"] = [episode.failed for episode in everything]
     for episode in episodes:
         levels[episode.game].add(episode.level)
         blamed[episode.game].append(None if episode.played else episode.outcome.seat)

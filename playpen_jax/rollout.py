@@ -1,12 +1,16 @@
-"""Play many episodes at once: engines on the host, policies on the device, free rows refilled at once."""
+"""Play many episodes at once, more than there are rows: engines on the host, policies on the device, no row ever waits."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import math
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +41,7 @@ class Limits:
 
 
 class _Dialogue:
-    """What one policy seat has seen and said, as tokens; it holds a row of its sampler's cache."""
+    """What one policy seat has seen and said, as tokens; `row` is its sampler's handle for it."""
 
     def __init__(self, row: int):
         self.row = row
@@ -67,16 +71,27 @@ class _Live:
 
     def __init__(self, number: int, job: Job):
         self.number, self.job = number, job
-        self.play: Play = job.game.start(job.instance, job.settings, job.form)
         self.turns: list[Turn] = []
         self.dialogues: dict[str, _Dialogue] = {}
         self.scripted: dict[str, Scripted] = {}
         self.stop: str | None = None
         self.began = time.perf_counter()
+        self.play: Play | None = self.engine(lambda: job.game.start(job.instance, job.settings, job.form))
+
+    def engine(self, step: Callable) -> Any:
+        """One step of an engine or a scripted player; what it raises ends this episode alone, and is reported."""
+        try:
+            return step()
+        except Exception as error:  # a defect of one game must not take the other episodes along
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+            print(f"{self.job.game.name}, sample {self.job.sample} of {self.job.seed}: dropped: {why}", file=sys.stderr)
+            self.stop = "error"
+            self.cut_outcome = Outcome("aborted", math.nan, 0, 0, 0, reason=why)
 
     def answer(self, seat: str, player: str, text: str, stop: str = "text") -> None:
         self.turns.append(Turn(seat, player, self.play.ask.text, text, stop))
-        self.play.reply(text)
+        self.engine(lambda: self.play.reply(text))
 
     def cut(self, limit: str, why: str) -> None:
         """Stop by one of our limits; the rules never saw an end."""
@@ -87,7 +102,7 @@ class _Live:
 
     def episode(self) -> Episode:
         outcome = self.play.outcome if self.stop is None else self.cut_outcome
-        rows = {seat: d.row_of_tokens() for seat, d in self.dialogues.items()}
+        rows = {seat: d.row_of_tokens() for seat, d in self.dialogues.items() if self.stop != "error"}
         return Episode(
             self.job.game.name,
             self.job.instance,
@@ -111,7 +126,10 @@ class Rollout:
         self.chats = chat if isinstance(chat, Mapping) else dict.fromkeys(samplers, chat)
 
     def play(self, jobs: Iterable[Job], done: Callable[[Episode], None] = lambda episode: None) -> list[Episode]:
-        """All episodes, in the order of the jobs; `done` hears of each as it ends."""
+        """All episodes, in the order of the jobs; `done` hears of each as it ends.
+
+        One whose engine raised an exception has the stop "error" and no rows: it is to be left out, and counted.
+        """
         waiting: Iterator[tuple[int, Job]] = enumerate(jobs)
         following = next(waiting, None)
         speaking: dict[tuple[str, int], tuple[_Live, str]] = {}  # (policy, row) -> who speaks there
@@ -153,7 +171,7 @@ class Rollout:
         return all(self.samplers[name].free >= wanted.count(name) for name in set(wanted))
 
     def _seat(self, live: _Live) -> None:
-        """Rows are taken when the episode starts, so that it can always be played to its end."""
+        """Handles are taken when the episode starts, so that it can always be played to its end."""
         for seat, spec in live.job.seats.items():
             if spec in self.samplers:
                 live.dialogues[seat] = _Dialogue(self.samplers[spec].take())
@@ -161,8 +179,9 @@ class Rollout:
                 live.scripted[seat] = scripted(live.job.game, seat, spec)
 
     def _scripted(self, live: _Live, seat: str) -> None:
-        text = live.scripted[seat].reply(live.play, live.job.seed)
-        live.answer(seat, live.job.seats[seat], text)
+        text = live.engine(lambda: live.scripted[seat].reply(live.play, live.job.seed))
+        if live.stop is None:
+            live.answer(seat, live.job.seats[seat], text)
 
     def _ask(self, live: _Live, seat: str, speaking: dict) -> bool:
         """Hand the pending message to the seat's policy; False if the dialogue has no room for it and a reply."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -35,11 +36,13 @@ def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
     return Mesh(grid, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
-def spec(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+def spec(
+    axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh, rules: Mapping[str, str | tuple[str, ...]] = RULES
+) -> PartitionSpec:
     """The partition of an array with these logical axes; an axis that does not divide stays whole."""
 
     def place(axis: str | None, size: int):
-        names = RULES.get(axis) if axis else None
+        names = rules.get(axis) if axis else None
         if names is None:
             return None
         parts = int(np.prod([mesh.shape[name] for name in ((names,) if isinstance(names, str) else names)]))
@@ -48,11 +51,11 @@ def spec(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) -> Pa
     return PartitionSpec(*(place(axis, size) for axis, size in zip(axes, shape, strict=True)))
 
 
-def shardings(axes: Any, abstract: Any, mesh: Mesh) -> Any:
+def shardings(axes: Any, abstract: Any, mesh: Mesh, rules: Mapping[str, str | tuple[str, ...]] = RULES) -> Any:
     """A tree of `NamedSharding` for a tree of arrays and the same tree of logical axes."""
     flat, tree = jax.tree.flatten(abstract)
     names = tree.flatten_up_to(axes)
-    return tree.unflatten([NamedSharding(mesh, spec(tuple(a), x.shape, mesh)) for a, x in zip(names, flat, strict=True)])
+    return tree.unflatten([NamedSharding(mesh, spec(tuple(a), x.shape, mesh, rules)) for a, x in zip(names, flat, strict=True)])
 
 
 def rows(mesh: Mesh) -> NamedSharding:

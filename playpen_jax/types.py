@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from games.core import Outcome
 
-STOPS = ("end", "turns", "context")  # why an episode stopped: the rules ended it, too many turns, no room left
+# why an episode stopped: the rules ended it, too many turns, no room left, its engine failed (no result: to be left out)
+STOPS = ("end", "turns", "context", "error")
 TURN_STOPS = ("stop", "length", "text")  # why a reply stopped: end of turn sampled, token limit, not sampled by us
 
 
@@ -89,6 +90,11 @@ class Episode:
     @property
     def level(self) -> str:
         return str(self.instance.get("level", ""))
+
+    @property
+    def failed(self) -> bool:
+        """Neither won, lost nor aborted: the engine raised an exception."""
+        return self.stop == "error"
 
     @property
     def played(self) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import games
-from games.core import Game
+from games.core import Ask, Game
 from playpen_jax import config as configs
-from playpen_jax import draws, model, players
+from playpen_jax import draws, metrics, model, players
 from playpen_jax.chat import ByteTokenizer, Chat
 from playpen_jax.rollout import Job, Limits, Rollout, replayed, token_key
 from playpen_jax.sampler.sample import Sampling
@@ -371,6 +371,46 @@ def test_huge_odd_replies_in_real_games_are_violations(name):
         (episode,) = Rollout({}, {}, Limits(1, 100)).play([Job(game, instance, cast, form="short")])
         assert episode.stop == "end" and episode.outcome.status != "success"
         assert any(len(turn.reply) >= 100_000 for turn in episode.turns)
+
+
+# ---------------------------------------------------------------------------------------------- faults
+
+
+def test_an_exception_in_an_engine_drops_that_episode_alone(make, capsys):
+    """A game that fails at its start, one in the middle, and one whose scripted player fails, among others."""
+
+    def at_once(instance, settings):
+        raise OSError("no such board")
+        yield
+
+    def in_the_middle(instance, settings):
+        yield Ask("left", "one")
+        raise ZeroDivisionError("nobody left")
+
+    def mute(view):
+        raise KeyError("tongue")
+
+    early, late = (dataclasses.replace(CHATTER, referee=referee) for referee in (at_once, in_the_middle))
+    silent = dataclasses.replace(CHATTER, players={seat: {"mute": mute} for seat in CHATTER.seats})
+    topic, partner = {"topic": "t", "turns": 2}, {"left": "learner", "right": "mute"}
+    bad = [Job(early, topic, SELF), Job(late, topic, SELF), Job(silent, topic, partner)]
+    good = chatter_jobs(4)
+    rollout = make()
+    episodes = rollout.play([good[0], bad[0], good[1], bad[1], good[2], bad[2], good[3]])
+    assert transcripts(episodes[::2]) == transcripts(make().play(good))
+    for episode, why in zip(episodes[1::2], ("OSError: no such board", "ZeroDivisionError: nobody left", "KeyError: 'tongue'")):
+        assert (
+            episode.failed
+            and not episode.rows
+            and why in episode.outcome.reason
+            and "test_rollout.py" in episode.outcome.reason
+        )
+    assert [len(episode.turns) for episode in episodes[1::2]] == [0, 1, 1]
+    assert capsys.readouterr().err.count("dropped: ") == 3
+    assert rollout.samplers["learner"].free == ROWS
+    found = metrics.episode_metrics(episodes)
+    assert found["stops/error"] == pytest.approx(3 / 7) and found["games/chatter/success"] == 1
+    assert metrics.episode_metrics(episodes[1::2]) == {"stops/error": 1}
 
 
 # ---------------------------------------------------------------------------------------------- records

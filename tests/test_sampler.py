@@ -246,6 +246,42 @@ def test_new_weights_are_used_from_the_next_load_on(make, toy, toy_chat):
     assert sampler.counters.sampled == sum(len(ids) for ids, _ in after[0]), "counted anew"
 
 
+# ---------------------------------------------------------------------------------------------- more dialogues than rows
+
+
+@cache
+def _tight(c: model.ModelConfig) -> Sampler:
+    """Three times as many dialogues as rows, in two cohorts, and pages for fewer than half of what they say."""
+    return Sampler(c, ROWS, CONTEXT, EVEN, STOPS, 4, dialogues=3 * ROWS, pages=CONTEXT // 32 + 4, cohorts=2)
+
+
+def test_neither_pages_nor_cohorts_nor_eviction_change_what_is_said(make, toy):
+    dialogues = some_dialogues(toy[0].vocab, 12, seed=5)
+    together = said(talk(make(), dialogues))
+    sampler = _tight(toy[0])
+    sampler.load(toy[1])
+    assert said(talk(sampler, dialogues)) == together
+    counters = sampler.counters
+    assert counters.evicted and counters.recomputed and not sampler.busy
+    rows = [row_of(*each) for each in zip(dialogues, talk(make(), dialogues))]
+    once = sum(len(row) - 1 for row in rows)
+    assert counters.prefilled - counters.recomputed + counters.shared + counters.sampled == once
+
+
+def test_a_shared_prompt_goes_through_the_model_once(make, toy):
+    """Eight plays of one prompt, whose last page is shared in part, with draws of their own."""
+    prompt = np.random.default_rng(7).integers(5, toy[0].vocab, 75).tolist()
+    dialogues = [[Say(prompt, (k, 1), 6), Say([9, k], (k, 2), 6)] for k in range(8)]
+    sampler = make()
+    got = talk(sampler, dialogues)
+    assert sampler.counters.prefilled == 74 + 8 * 2 and sampler.counters.shared == 7 * 74
+    assert said(got) == said([plain(*toy, dialogue, EVEN) for dialogue in dialogues])
+    assert len({tuple(each[0].ids) for each in got}) > 4
+    fork = [Say(row_of(dialogues[0], got[0])[:-1] + [11], (3, 3), 6)]
+    assert said(talk(sampler, [fork])) == said([plain(*toy, fork, EVEN)])
+    assert sampler.counters.prefilled == 74 + 8 * 2, "a fork begins with what was said"
+
+
 # ---------------------------------------------------------------------------------------------- limits
 
 

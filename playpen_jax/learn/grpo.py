@@ -64,13 +64,11 @@ def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: 
         learned = {name: float(x) for name, x in learned.items()}
         done = time.perf_counter()
         counts = sampler.counters
-        found |= learned | metrics.episode_metrics(episodes)
+        found |= learned | metrics.episode_metrics(episodes) | counts.metrics()
         found |= {
             "rows_left_out": left_out,
             "num_tokens": float((batch.segment_ids > 0).sum()),
-            "rollout/occupancy": counts.sampled / max(counts.row_steps, 1),
             "rollout/tokens_per_second": counts.sampled / (played - began),
-            "rollout/prefilled_tokens": counts.prefilled,
             "time/rollout": played - began,
             "time/update": done - played,
             "step_time": done - began,

@@ -15,6 +15,7 @@ from playpen_jax import model, rollout
 from playpen_jax.chat import Chat
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
+from playpen_jax.sampler.store import shard_count
 from playpen_jax.types import Episode, TrainState
 
 Step = Callable[[TrainState, int], tuple[TrainState, dict[str, float]]]
@@ -39,7 +40,11 @@ class Run:
         """The sampler of these settings, made once, with the weights of now."""
         if how not in self.samplers:
             r = self.config.rollout
-            self.samplers[how] = Sampler(self.c, r.rows, r.context, how, self.chat.stops, r.chunk)
+            mesh = self.mesh if self.mesh.size > 1 else None
+            parts = shard_count(mesh) * r.cohorts
+            rows = -(-r.rows // parts) * parts  # every part has as many
+            more = {"dialogues": r.dialogues or 4 * rows, "pages": r.pages or None, "cohorts": r.cohorts, "mesh": mesh}
+            self.samplers[how] = Sampler(self.c, rows, r.context, how, self.chat.stops, r.chunk, **more)
         self.samplers[how].load(params)
         return self.samplers[how]
 

@@ -15,7 +15,7 @@ from playpen_jax.model.config import (
     YarnRope,
     config_from_json,
 )
-from playpen_jax.model.decoder import Cache, block, empty_cache, extend, hidden, logits, put_back, shorten
+from playpen_jax.model.decoder import Cache, block, empty_cache, extend, hidden, logits
 from playpen_jax.model.lora import join, merge, split
 from playpen_jax.model.quant import PROJECTIONS, dense, is_quantised, quantise
 from playpen_jax.model.weights import (
@@ -61,9 +61,7 @@ __all__ = [
     "members",
     "merge",
     "param_count",
-    "put_back",
     "quantise",
-    "shorten",
     "sizes",
     "split",
     "unstack",

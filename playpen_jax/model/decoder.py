@@ -219,19 +219,6 @@ def empty_cache(c: ModelConfig, rows: int, span: int, dtype: str | None = None) 
     return [one(kind) for kind in c.kinds]
 
 
-def shorten(cache: Cache, span: int) -> Cache:
-    """The first `span` slots of every row; what does not grow with the dialogue stays whole."""
-    return [{name: x[:, :, :span] if name in ("k", "v") else x for name, x in one.items()} for one in cache]
-
-
-def put_back(whole: Cache, short: Cache) -> Cache:
-    """`whole` with what became of `shorten(whole, span)`."""
-    start = (0, 0, 0, 0)
-    return [
-        {name: jax.lax.dynamic_update_slice(x, short[i][name], start) for name, x in one.items()} for i, one in enumerate(whole)
-    ]
-
-
 def extend(
     c: ModelConfig,
     layers: Params,

@@ -1,27 +1,33 @@
-"""Rows of one policy on the device: feed new tokens, decode until replies end, keep the cache between turns."""
+"""Dialogues of one policy on the device: feed new tokens, decode until replies end, keep the cache between turns."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from functools import cache, partial
+from collections import deque
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from playpen_jax import model
-from playpen_jax.sampler.sample import Sampling, sample, uniforms
+from playpen_jax.sampler import programs, store
+from playpen_jax.sampler.counters import Clock, Counters
+from playpen_jax.sampler.pages import Pages
+from playpen_jax.sampler.sample import Sampling
+from playpen_jax.sampler.schedule import Dialogue, Line, Shard, bucket
+from playpen_jax.sampler.store import PAGE, Where
 
-PREFILL = 256  # tokens (lines times width) of one prefill call
-PREFILL_WIDTHS = (8, 16, 32, 64, 256)  # new tokens per line and call, smallest that fits
+PREFILL = 256  # tokens (lines times width) of one prefill call and shard
+PREFILL_WIDTHS = (8, 32, 128)  # new tokens per line and call, smallest that fits: few, as each is compiled for every span
+CALLS = 4  # prefill calls between two chunks of decoding, at most
+COPIES = 64  # pages of one call of the copying program
 SPAN = 128  # the cache is read up to a power of two times this
 
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """What a row sampled in one turn: ids, log-probabilities of the policy and of the sampling, why it stopped."""
+    """What a dialogue sampled in one turn: ids, log-probabilities of the policy and of the sampling, why it stopped."""
 
     row: int
     ids: list[int]
@@ -30,226 +36,280 @@ class Reply:
     stop: str
 
 
-@dataclasses.dataclass
-class Counters:
-    """Work done, for the metrics."""
+@dataclasses.dataclass(eq=False)
+class _Flight:
+    """A chunk of decoding under way: the cohort, who speaks in its rows, what the program will return."""
 
-    prefilled: int = 0
-    sampled: int = 0
-    steps: int = 0
-    row_steps: int = 0
-
-
-@dataclasses.dataclass
-class _Rows:
-    """Host mirror of the per-row state [B]; `token` is the newest id, not yet in the cache, which stands at `position`."""
-
-    token: np.ndarray
-    position: np.ndarray
-    active: np.ndarray
-    count: np.ndarray
-    budget: np.ndarray
-    keys: np.ndarray  # uint32 [B, 2]
+    cohort: int
+    speakers: list[Dialogue | None]
+    out: Any
 
 
 class Sampler:
-    """`rows` dialogues with a cache of `context` tokens each; weights come by `load`.
+    """`rows` dialogues speak at once, up to `dialogues` are kept, of up to `context` tokens each; weights come by `load`.
 
-    A row is taken with `take`, fed with `feed` (only tokens that its cache does not hold yet), decoded with `decode`, and
-    given back with `drop`. What a row draws depends on its key and its tokens alone, not on the other rows.
+    A dialogue is begun with `take`, fed with `feed` (only what it has not seen yet), decoded with `run`, and given back with
+    `drop`. What it draws depends on its keys and its tokens alone, not on the others.
+
+    chunk: decode steps between two looks of the host. dialogues: at least `rows`, which it is by default. pages: of 32 tokens,
+    for the dialogues of one shard; by default as many as they, or twice as many as there are rows, can fill; with fewer, what
+    is evicted is computed again later. cohorts: the rows are split in so many parts that take turns, so that the host can
+    play while the device works. mesh: rows are split over its axes data and fsdp into shards, heads over tensor.
     """
 
-    def __init__(self, c: model.ModelConfig, rows: int, context: int, how: Sampling, stops: tuple[int, ...], chunk: int = 4):
+    def __init__(
+        self,
+        c: model.ModelConfig,
+        rows: int,
+        context: int,
+        how: Sampling,
+        stops: tuple[int, ...],
+        chunk: int = 4,
+        *,
+        dialogues: int | None = None,
+        pages: int | None = None,
+        cohorts: int = 1,
+        mesh: Mesh | None = None,
+    ):
         self.c, self.rows, self.context, self.how, self.stops, self.chunk = c, rows, context, how, stops, chunk
-        self.counters = Counters()
-        self._cache = _cache_program(c, rows, context)()
-        self._unstack = _unstack_program(c)
-        self._free = list(range(rows))[::-1]
-        self._state = _Rows(*(np.zeros(rows, np.int32) for _ in range(5)), np.zeros((rows, 2), np.uint32))
-        self._pending: dict[int, list[int]] = {}
-        self._drawn: dict[int, Reply] = {}
+        self.mesh, self.shards = mesh, store.shard_count(mesh)
+        self.dialogues = max(dialogues or rows, rows)
+        if rows % (self.shards * cohorts):
+            raise ValueError(f"{rows} rows cannot be split over {self.shards} shards and {cohorts} cohorts")
+        self._lanes = [rows // self.shards // cohorts] * cohorts
+        self._seats = -(-self.dialogues // self.shards)
+        whole = -(-context // PAGE)
+        self._pages = pages or min(self._seats, 2 * sum(self._lanes)) * whole
+        if self._pages <= whole:
+            raise ValueError(
+                f"{self._pages} pages of {PAGE} tokens cannot hold a dialogue of {context} tokens beside another page"
+            )
+        self._store = store.empty(c, self._pages, PAGE, self._seats, mesh)
+        self._prefill, self._decode = programs.prefill(c), programs.decode(c, how, stops, chunk, mesh)
         self._layers: Any = None
-        self._prefill = _prefill_program(c)
-        self._decode = _decode_program(c, how, stops, chunk)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Nothing is held, nothing is known; the same order at every start, so that resumed runs repeat to the bit."""
+        self.counters = Counters()
+        shares = not store.stateful(self.c)
+        self._shards = [Shard(Pages(self._pages, PAGE), self._seats, self._lanes, shares) for _ in range(self.shards)]
+        self._held: dict[int, Dialogue] = {}
+        self._free = list(range(self.dialogues))[::-1]
+        self._flights: deque[_Flight] = deque()
+        self._turns = self._calls = self._cohort = 0
+        self._finished: list[int] = [0, 0]  # dialogues, and their tokens
+        self._clock = Clock()
 
     def load(self, params: Any) -> None:
-        """Use these weights from now on and count anew; rows that hold a dialogue must be dropped first."""
-        if len(self._free) != self.rows:
-            raise RuntimeError(f"{self.rows - len(self._free)} rows still hold a dialogue of the old weights")
-        self._free = list(range(self.rows))[::-1]  # the same order at every start: resumed runs repeat to the bit
-        self._layers = self._unstack(params)
-        self.counters = Counters()
+        """Use these weights from now on and count anew; all dialogues must be dropped first."""
+        if self._held:
+            raise RuntimeError(f"{len(self._held)} rows still hold a dialogue of the old weights")
+        self._layers = programs.unstack(self.c, self.mesh)(params)
+        self._reset()
 
     def take(self) -> int | None:
-        """A free row, or None."""
+        """A handle for a new dialogue, or None if there are too many."""
         if not self._free:
             return None
         row = self._free.pop()
-        self._state.position[row] = self._state.active[row] = 0
+        self._held[row] = Dialogue()
         return row
 
     def drop(self, row: int) -> None:
-        self._state.active[row] = 0
-        self._pending.pop(row, None)
-        self._drawn.pop(row, None)
+        d = self._held.pop(row)
+        if d.shard >= 0:
+            self._shards[d.shard].exit(d)
+            self._finished[0] += 1
+            self._finished[1] += len(d.ids)
         self._free.append(row)
 
     def feed(self, row: int, ids: list[int], key: tuple[int, int], max_tokens: int) -> None:
-        """Append `ids` to a row and let it speak up to `max_tokens`; what it sampled last comes first by itself."""
-        state = self._state
-        spoken = self._drawn.get(row)
-        room = self.context - int(state.position[row]) - bool(spoken) - len(ids)
+        """Append `ids` to a dialogue and let it speak up to `max_tokens`; what it sampled last comes first by itself."""
+        d = self._held[row]
+        room = self.context - len(d.ids) - len(ids)
         if not 0 < max_tokens <= room:
             raise ValueError(f"row {row} has room for {room} tokens after {len(ids)} new ones, not for a reply of {max_tokens}")
-        self._pending[row] = ([int(state.token[row])] if spoken else []) + list(ids)
-        state.keys[row], state.count[row] = key, 0
-        state.budget[row] = max_tokens
-        self._drawn[row] = Reply(row, [], [], [], "")
+        if d.shard < 0:
+            d.shard = self._choose(ids)
+            self._shards[d.shard].enter(d)
+        self._turns += 1
+        d.ids += ids
+        d.key, d.budget, d.ticket, d.row = key, max_tokens, self._turns, row
+        d.said, d.logps, d.sampled_logps = [], [], []
+        self._shards[d.shard].feed(d)
+
+    def _choose(self, ids: list[int]) -> int:
+        """Among the shards that are not too full, the one that knows most of how the dialogue begins."""
+        free = [len(shard.seats) for shard in self._shards]
+        open_ = [i for i, n in enumerate(free) if n and n >= max(free) - self._lanes[0]]
+        return max(open_, key=lambda i: (self._shards[i].pages.match(self._shards[i].pages.root, ids[:PAGE])[1], free[i]))
 
     @property
     def free(self) -> int:
-        """How many rows hold no dialogue."""
-        return len(self._free)
+        """How many more dialogues may be begun, so that all find room for what dialogues come to say here."""
+        finished, tokens = self._finished
+        typical = -(-tokens // (finished * PAGE)) if finished else 1
+        needed = sum(max(-(-len(d.ids) // PAGE), typical) for d in self._held.values())
+        room = (self._pages * self.shards - needed) // typical
+        return min(len(self._free), max(room, 0) if self._held else self.dialogues)
 
     @property
     def busy(self) -> bool:
-        return bool(self._pending) or bool(self._state.active.any())
+        return any(shard.waiting or shard.ready or shard.speaking for shard in self._shards)
 
     def run(self) -> list[Reply]:
-        """Prefill what was fed, decode one chunk, and return the replies that ended.
+        """Tell the device what to do next, and return replies that ended; with cohorts, those of an earlier chunk.
 
-        A few new tokens wait until a call is worth while, as long as at least half of the rows in use are speaking.
+        Prompts are computed in calls of limited size between two chunks of decoding. A few new tokens wait until a call is
+        worth while, as long as at least half of the cohort's rows are speaking.
         """
-        waiting = sum(map(len, self._pending.values()))
-        if waiting >= PREFILL // 2 or 2 * self._state.active.sum() < self.rows - len(self._free):
-            self._run_prefill()
-        return self._run_decode() if self._state.active.any() else []
+        cohort = self._cohort
+        self._cohort = (cohort + 1) % len(self._lanes)
+        self._run_prefill(cohort)
+        launched = self._launch(cohort)
+        replies = []
+        if self._flights and (len(self._flights) == len(self._lanes) or not launched):
+            replies = self._land(self._flights.popleft())
+        counters = self.counters
+        for name in ("shared", "recomputed", "paused"):
+            setattr(counters, name, sum(getattr(shard, name) for shard in self._shards))
+        counters.evicted = sum(shard.pages.evicted for shard in self._shards)
+        counters.seconds, counters.waiting = self._clock.seconds, self._clock.waiting
+        return replies
 
-    def _run_prefill(self) -> None:
-        """All pending tokens: lines of like width share a call, so that few places are empty and few shapes compiled."""
-        while self._pending:
-            by_width: dict[int, list[int]] = {}
-            for row, ids in self._pending.items():
-                by_width.setdefault(_bucket(max(len(ids) - 1, 1), PREFILL_WIDTHS), []).append(row)
-            for width, rows in by_width.items():
-                height = PREFILL // width
-                for i in range(0, len(rows), height):
-                    self._prefill_lines(rows[i : i + height], height, width)
+    def _dispatching(self) -> None:
+        """Before each call of the device; its memory is ready when all it was told is done."""
+        self._clock.dispatch(jax.tree.leaves(self._store)[0].is_ready())
 
-    def _prefill_lines(self, lines: list[int], height: int, width: int) -> None:
-        """One call: the next `width` tokens of each line; the last id of a message goes through the first decode step."""
-        state = self._state
-        tokens = np.zeros((height, width), np.int32)
-        start, length = np.zeros(height, np.int32), np.zeros(height, np.int32)
-        rows = np.full(height, self.rows, np.int32)
-        for i, row in enumerate(lines):
-            ids = self._pending[row]
-            n = min(len(ids) - 1, width)
-            tokens[i, :n] = ids[:n]
-            rows[i], start[i], length[i] = row, state.position[row], n
-            state.position[row] += n
-            self._pending[row] = ids[n:]
-            if len(ids) - n == 1:
-                del self._pending[row]
-                state.token[row], state.active[row] = ids[-1], 1
+    # --- prefill
+
+    def _run_prefill(self, cohort: int) -> None:
+        for _ in range(CALLS):
+            waiting = sum(d.missing for shard in self._shards for d in shard.waiting)
+            if not any(shard.waiting for shard in self._shards):
+                return
+            speaking = sum(shard.speaking for shard in self._shards)
+            ready = sum(len(shard.ready) for shard in self._shards)
+            open_ = sum(lane is None for shard in self._shards for lane in shard.lanes[cohort])
+            full = 2 * waiting >= PREFILL * self.shards
+            if speaking and not full and 2 * (speaking + ready) >= min(len(self._held), self.rows):
+                return
+            if ready >= open_ and not full:
+                return
+            self._calls += 1
+            lines, widths = [], PREFILL_WIDTHS
+            for shard in self._shards:
+                lines.append(shard.lines(widths, PREFILL, self._calls))
+                if lines[-1]:
+                    widths = (bucket(lines[-1][0].count, widths),)  # that of the first is that of all
+            self._copy()
+            if any(lines):
+                self._prefill_lines(lines)
+
+    def _copy(self) -> None:
+        """Pages that dialogues of this call begin to write differently."""
+        while any(shard.copies for shard in self._shards):
+            source = np.zeros((self.shards, COPIES), np.int32)
+            target = np.full((self.shards, COPIES), self._pages, np.int32)
+            for z, shard in enumerate(self._shards):
+                for i, place in enumerate(list(shard.copies)[:COPIES]):
+                    target[z, i], source[z, i] = place, shard.copies.pop(place)
+            self._dispatching()
+            self._store = programs.copy(self.c)(self._store, source, target)
+
+    def _prefill_lines(self, lines: list[list[Line]]) -> None:
+        """One call: the next tokens of each line, in every shard."""
+        width = bucket(next(each[0].count for each in lines if each), PREFILL_WIDTHS)
+        height = PREFILL // width
+        span = self._span(max(line.start + line.count for each in lines for line in each))
+        tokens = np.zeros((self.shards, height, width), np.int32)
+        start, length = np.zeros((self.shards, height), np.int32), np.zeros((self.shards, height), np.int32)
+        where = self._where(height, span)
+        for z, each in enumerate(lines):
+            for i, line in enumerate(each):
+                d = line.dialogue
+                tokens[z, i, : line.count] = d.ids[line.start : line.start + line.count]
+                start[z, i], length[z, i] = line.start, line.count
+                self._point(where, z, i, d)
         self.counters.prefilled += int(length.sum())
-        if length.any():
-            span = self._span(int((start + length).max()))
-            self._cache = self._prefill(self._layers, self._cache, tokens, start, length, rows, span=span)
+        self.counters.places += tokens.size
+        self._dispatching()
+        self._store = self._prefill(self._layers, self._store, tokens, start, length, where)
 
-    def _run_decode(self) -> list[Reply]:
-        state = self._state
-        span = self._span(int(state.position[state.active > 0].max()) + self.chunk)
-        self._cache, out = self._decode(
-            self._layers,
-            self._cache,
-            state.token,
-            state.position,
-            state.active,
-            state.count,
-            state.budget,
-            state.keys,
-            span=span,
+    def _where(self, height: int, span: int) -> Where:
+        return Where(
+            np.zeros((self.shards, height, span // PAGE), np.int32), np.full((self.shards, height), self._seats, np.int32)
         )
-        ids, logps, sampled, steps, *after = jax.device_get(out)
-        before = state.count.copy()
-        was_active = np.flatnonzero(state.active)
-        state.token, state.position, state.active, state.count = (np.array(x) for x in after)
+
+    def _point(self, where: Where, z: int, i: int, d: Dialogue) -> None:
+        places = d.places[: where.pages.shape[2]]
+        where.pages[z, i, : len(places)] = places
+        where.seats[z, i] = d.seat
+
+    # --- decoding
+
+    def _launch(self, cohort: int) -> bool:
+        """Fill the cohort's rows with who is ready, and let them speak for a chunk."""
+        for shard in self._shards:
+            lanes = shard.lanes[cohort]
+            for i, speaker in enumerate(lanes):
+                if speaker is None and shard.ready:
+                    lanes[i] = shard.ready.popleft()
+            for d in sorted((d for d in lanes if d is not None), key=lambda d: d.ticket):
+                if d in lanes:  # not paused meanwhile
+                    shard.reserve(d, min(d.cached + self.chunk, self.context))
+        speakers = [d for shard in self._shards for d in shard.lanes[cohort]]
+        if not any(speakers):
+            return False
+        height = self._lanes[cohort]
+        span = self._span(max(d.cached for d in speakers if d is not None) + self.chunk)
+        where = self._where(height, span)
+        state = {name: np.zeros(len(speakers), np.int32) for name in ("token", "position", "active", "count", "budget")}
+        keys = np.zeros((len(speakers), 2), np.uint32)
+        for i, d in enumerate(speakers):
+            if d is not None:
+                now = (d.ids[-1], d.cached, 1, len(d.said), d.budget)
+                for name, x in zip(state, now):
+                    state[name][i] = x
+                keys[i] = d.key
+                self._point(where, *divmod(i, height), d)
+        self._dispatching()
+        self._store, out = self._decode(self._layers, self._store, where, **state, keys=keys)
+        flight = _Flight(cohort, speakers, out)
+        for d in speakers:
+            if d is not None:
+                d.flight = flight
+        self._flights.append(flight)
+        return True
+
+    def _land(self, flight: _Flight) -> list[Reply]:
+        """What a chunk has said; the rows of replies that ended are free."""
+        late = flight.out[0].is_ready()
+        ids, logps, sampled, steps, active, count = jax.device_get(flight.out)
+        self._clock.landed(late)
         self.counters.steps += int(steps)
-        self.counters.row_steps += int(steps) * self.rows
+        self.counters.row_steps += int(steps) * len(flight.speakers)
         ended = []
-        for row in was_active:
-            n = int(state.count[row] - before[row])
-            reply = self._drawn[row]
-            reply.ids.extend(ids[row, :n].tolist())
-            reply.logps.extend(logps[row, :n].tolist())
-            reply.sampled_logps.extend(sampled[row, :n].tolist())
+        for i, d in enumerate(flight.speakers):
+            if d is None or d.flight is not flight:
+                continue  # dropped or paused meanwhile
+            n = int(count[i]) - len(d.said)
+            new = ids[i, :n].tolist()
+            d.said += new
+            d.logps += logps[i, :n].tolist()
+            d.sampled_logps += sampled[i, :n].tolist()
+            d.ids += new
+            self._shards[d.shard].wrote(d, n)
             self.counters.sampled += n
-            if not state.active[row]:
-                stop = "stop" if reply.ids[-1] in self.stops else "length"
-                ended.append(dataclasses.replace(reply, stop=stop))
+            if not active[i]:
+                self._shards[d.shard].stop(d)
+                stop = "stop" if d.said[-1] in self.stops else "length"
+                ended.append(Reply(d.row, d.said, d.logps, d.sampled_logps, stop))
         return ended
 
     def _span(self, needed: int) -> int:
         span = SPAN
         while span < needed:
             span *= 2
-        return min(span, self.context)
-
-
-def _bucket(n: int, sizes: tuple[int, ...]) -> int:
-    return next((size for size in sizes if n <= size), sizes[-1])
-
-
-@cache
-def _cache_program(c: model.ModelConfig, rows: int, context: int) -> Callable:
-    return jax.jit(partial(model.empty_cache, c, rows, context))
-
-
-@cache
-def _unstack_program(c: model.ModelConfig) -> Callable:
-    return jax.jit(partial(model.unstack, c))
-
-
-@cache
-def _prefill_program(c: model.ModelConfig) -> Callable:
-    @partial(jax.jit, donate_argnums=1, static_argnames="span")
-    def prefill(layers, cache, tokens, start, length, rows, span):
-        return model.extend(c, layers, cache, tokens, start, length, rows, span)[1]
-
-    return prefill
-
-
-@cache
-def _decode_program(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...], chunk: int) -> Callable:
-    """Up to `chunk` steps for all active rows; stops early when none is left."""
-
-    @partial(jax.jit, donate_argnums=1, static_argnames="span")
-    def decode(layers, cache, token, position, active, count, budget, keys, span):
-        rows = token.shape[0]
-        ends = jnp.asarray(stops, jnp.int32)
-        whole, cache = cache, model.shorten(cache, span)  # cut once, not at every step
-
-        def step(carry):
-            i, cache, token, position, active, count, ids, logps, sampled = carry
-            x, cache = model.extend(c, layers, cache, token[:, None], position, active, None, span)
-            u = uniforms(keys, count)
-            new, logp, drawn = sample(model.logits(c, layers, x[:, 0]), u, how)
-            new = jnp.where(active > 0, new, token).astype(jnp.int32)
-            ids = jax.lax.dynamic_update_index_in_dim(ids, new, i, 1)
-            logps = jax.lax.dynamic_update_index_in_dim(logps, logp, i, 1)
-            sampled = jax.lax.dynamic_update_index_in_dim(sampled, drawn, i, 1)
-            position, count = position + active, count + active
-            done = (new[:, None] == ends[None]).any(-1) | (count >= budget)
-            return i + 1, cache, new, position, jnp.where(done, 0, active), count, ids, logps, sampled
-
-        def more(carry):
-            return (carry[0] < chunk) & (carry[4] > 0).any()
-
-        zeros = jnp.zeros((rows, chunk), jnp.float32)
-        start = (jnp.int32(0), cache, token, position, active, count, jnp.zeros((rows, chunk), jnp.int32), zeros, zeros)
-        i, cache, token, position, active, count, ids, logps, sampled = jax.lax.while_loop(more, step, start)
-        cache = model.put_back(whole, cache)
-        return cache, (ids, logps, sampled, i, token, position, active, count)
-
-    return decode
+        return min(span, -(-self.context // PAGE) * PAGE)
