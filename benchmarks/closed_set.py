@@ -1,9 +1,9 @@
 """How long the challenge's closed set would take: `python benchmarks/closed_set.py ../shared/replay [--share=0.6] [--rows=256]`.
 
-Reads the recorded episodes (four models, 1,632 episodes each), takes a token for four characters, and lets them speak in `rows`
-rows that are refilled at once. A decode step takes as long as reading the weights and the caches of those who speak at `share` of
-the memory's bandwidth, a prompt as long as its products at `share` of the matrix rate; prompts are computed between the steps. No reply
-is longer than the challenge's 5,000 tokens. One JSON line for each recorded model.
+Reads the recorded episodes (four models, 1,632 episodes each), takes a token for four characters, and lets them speak in
+`rows` rows that are refilled at once. A decode step takes as long as reading the weights and the caches of those who speak at
+`share` of the memory's bandwidth, a prompt as long as its products at `share` of the matrix rate; prompts are computed between
+the steps. No reply is longer than the challenge's 5,000 tokens. One JSON line for each recorded model.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@
     python benchmarks/rollout_peers.py tunix --episodes=32                (pip install google-tunix sentencepiece)
     python benchmarks/rollout_peers.py tunix-turns --episodes=32          (likewise)
 
-Each prints one JSON line. The engines, the tokens and the scripted partners are the same everywhere; what differs is who generates,
-and how. `transformers`: all open episodes wait for each other, each turn is one call of `generate` on the left-padded histories
-(the manner of clemcore's batch-wise runner). `trl`: GRPOTrainer with a `rollout_func` that plays so, its update included and
-counted apart. `tunix`: TrajectoryCollectEngine, one conversation a call. `tunix-turns`: its sampler with all open episodes in a call.
-Every player plays once before the clock runs, so that nothing is compiled while it does.
+Each prints one JSON line. Engines, tokens and scripted partners are the same everywhere; what differs is who generates.
+`transformers`: all open episodes wait for each other; each turn is one call of `generate` on the left-padded histories, the
+manner of clemcore's batch-wise runner. `trl`: GRPOTrainer with a `rollout_func` that plays so; the rollout alone is timed.
+`tunix`: TrajectoryCollectEngine, one conversation a call. `tunix-turns`: its sampler, all open episodes in a call.
+Everybody plays once before the clock runs, so that nothing is compiled while it does.
 """
 
 from __future__ import annotations
@@ -175,7 +175,14 @@ def _tunix_sampler(chat: chats.Chat):
         def decode(self, ids, **_) -> str:
             return " ".join(str(int(i)) for i in ids)
 
-        bos_id, eos_id, pad_id = (lambda self: 1), (lambda self: chat.end), (lambda self: 0)
+        def bos_id(self) -> int:
+            return 1
+
+        def eos_id(self) -> int:
+            return chat.end
+
+        def pad_id(self) -> int:
+            return 0
 
     known = json.loads((TINY / "config.json").read_text())
     rope = model.apply_rope  # its default base is another one than the config's
@@ -231,25 +238,21 @@ async def _agentic(generate: Generate, todo: list[Table]) -> None:
 
 
 def with_trl(options: argparse.Namespace) -> dict:
-    """One optimiser step of GRPOTrainer; its `rollout_func` plays the episodes. The rollout is timed inside, the step outside."""
+    """Two optimiser steps of GRPOTrainer, whose `rollout_func` plays the episodes; the second rollout counts."""
     import tempfile
 
     import datasets
+    import tokenizers
     import torch
     import transformers
     import trl
 
     chat, seen = chats.load(TINY), []
 
-    class Letters(transformers.PreTrainedTokenizerFast):
-        """What the trainer needs of a tokenizer; the prompts' ids come from the rollout."""
-
-    import tokenizers
-
-    words = tokenizers.Tokenizer(
-        tokenizers.models.WordLevel({"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}, unk_token="<unk>")
-    )
-    tokenizer = Letters(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>")
+    known = {"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}  # the prompts' ids come from the rollout
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(known, unk_token="<unk>"))
+    special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special)
 
     def rollout(prompts, trainer):
         todo = tables(options.games, options.episodes, options.plays)[: len(prompts)]
@@ -258,12 +261,10 @@ def with_trl(options: argparse.Namespace) -> dict:
         turn_by_turn(generator(model.eval(), chat), todo)
         model.train()
         seen.append(line("trl, rollout", todo, time.perf_counter() - clock, time.process_time() - processor))
-        answers = [table.ids[16:] or [2] for table in todo]
-        return {
-            "prompt_ids": [table.ids[:16] for table in todo],
-            "completion_ids": answers,
-            "logprobs": [[-1.0] * len(a) for a in answers],
-        }
+        asked = [len(table.chat.opening("")) for table in todo]
+        answers = [table.ids[n:] or [2] for n, table in zip(asked, todo)]
+        logprobs = [[-1.0] * len(answer) for answer in answers]
+        return {"prompt_ids": [t.ids[:n] for n, t in zip(asked, todo)], "completion_ids": answers, "logprobs": logprobs}
 
     arguments = trl.GRPOConfig(
         output_dir=tempfile.mkdtemp(),
