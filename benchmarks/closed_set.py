@@ -1,4 +1,4 @@
-"""How long the challenge's closed set would take: `python benchmarks/closed_set.py ../shared/replay [--share=0.6] [--rows=256]`.
+"""How long the challenge's closed set would take: `python benchmarks/closed_set.py ../shared/replay [--share=0.6]`.
 
 Reads the recorded episodes (four models, 1,632 episodes each), takes a token for four characters, and lets them speak in
 `rows` rows that are refilled at once. A decode step takes as long as reading the weights and the caches of those who speak at

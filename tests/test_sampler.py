@@ -268,6 +268,17 @@ def test_neither_pages_nor_cohorts_nor_eviction_change_what_is_said(make, toy):
     assert counters.prefilled - counters.recomputed + counters.shared + counters.sampled == once
 
 
+def test_a_single_row_can_hold_one_whole_dialogue_beside_what_it_copies(toy):
+    """The second dialogue shares a part of the page that the first one ended with, and then fills all pages but one."""
+    sampler = Sampler(toy[0], 1, 64, GREEDY, (), 4)
+    sampler.load(toy[1])
+    first = np.random.default_rng(1).integers(5, toy[0].vocab, 50).tolist()
+    for ids in (first, first[:40] + [7] * 20):
+        (replies,) = talk(sampler, [[Say(ids, (1, 1), 64 - len(ids))]])
+        assert len(replies[0].ids) == 64 - len(ids)
+    assert sampler.counters.shared == 40 and sampler.counters.prefilled == 49 + 19
+
+
 def test_a_shared_prompt_goes_through_the_model_once(make, toy):
     """Eight plays of one prompt, whose last page is shared in part, with draws of their own."""
     prompt = np.random.default_rng(7).integers(5, toy[0].vocab, 75).tolist()

@@ -79,7 +79,7 @@ class Sampler:
         self._lanes = [rows // self.shards // cohorts] * cohorts
         self._seats = -(-self.dialogues // self.shards)
         whole = -(-context // PAGE)
-        self._pages = pages or min(self._seats, 2 * sum(self._lanes)) * whole
+        self._pages = pages or min(self._seats, 2 * sum(self._lanes)) * whole + 1  # one to copy from
         if self._pages <= whole:
             raise ValueError(
                 f"{self._pages} pages of {PAGE} tokens cannot hold a dialogue of {context} tokens beside another page"
