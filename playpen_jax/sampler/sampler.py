@@ -105,6 +105,7 @@ class Sampler:
         """Use these weights from now on and count anew; all dialogues must be dropped first."""
         if self._held:
             raise RuntimeError(f"{len(self._held)} rows still hold a dialogue of the old weights")
+        self._layers = None  # the old ones make room for the new
         self._layers = programs.unstack(self.c, self.mesh)(params)
         self._reset()
 
