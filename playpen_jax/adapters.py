@@ -27,9 +27,8 @@ ONLY = {"peft_type": "LORA", "bias": "none", "use_dora": False, "modules_to_save
 
 def modules(c: ModelConfig) -> dict[str, list[Layout]]:
     """The modules of a layer that an adapter can stand beside, such as "self_attn.q_proj": the weights that each joins."""
-    plain = dataclasses.replace(c, lora=None, base=None)
     found: dict[str, list[Layout]] = {}
-    by_key = {layout.key: layout for layout in families.layouts(plain, FAMILIES[c.family])}
+    by_key = {layout.key: layout for layout in families.layouts(c.plain, FAMILIES[c.family])}
     for key, (name, _) in FAMILIES[c.family].tensors.items():
         own = key.removeprefix("layers.")
         if key in by_key and own in PROJECTIONS and len(by_key[key].lead) == 1:

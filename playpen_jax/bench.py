@@ -1,10 +1,12 @@
-"""Measure: `python -m playpen_jax.bench games|rollout [--games=NAME,...] [--episodes=N] [--out=FILE]`; `--help` has the rest.
+"""Measure: `python -m playpen_jax.bench games|rollout|train [--out=FILE] ...`; `bench games --help` and so on list the rest.
 
 `games`: how fast the engines are on one core. Scripted episodes are recorded first; then only the engines are timed, fed with
 the recorded replies. With clemcore installed the same episodes are played in its own game loop too.
 
 `rollout`: how fast episodes are played with a model, and how near decoding comes to the limits of the machine, which it
 measures in the same run. Speed is given by the clock and, since others may use the machine too, by the processor's time.
+
+`train`: tokens a second of an update, and which share of the machine's matrix rate, measured in the same run, it reaches.
 
 Prints one JSON object a line; --out keeps them in a file, with the command.
 """
@@ -149,7 +151,21 @@ def bench_rollout(options: argparse.Namespace) -> Iterator[dict]:
         yield {"bench": "rollout"} | bench_rollout.rounded(line)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {"games": bench_games, "rollout": bench_rollout}
+def bench_train(options: argparse.Namespace) -> Iterator[dict]:
+    """The lines of bench_train.py, which needs JAX."""
+    from playpen_jax import bench_train as part  # the engines are measured without JAX
+    from playpen_jax import programs
+
+    programs.compilation_cache()
+    for line in part.measure(options):
+        yield {"bench": "train"} | {key: float(f"{x:.4g}") if isinstance(x, float) else x for key, x in line.items()}
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
+    "games": bench_games,
+    "rollout": bench_rollout,
+    "train": bench_train,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -177,6 +193,19 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--chunk", type=int, default=16, metavar="N", help="steps of one call of these")
     part.add_argument("--decode-only", action="store_true", help="play no episodes")
     part.add_argument("--grow", type=_numbers, default=[], metavar="B,...", help="only: episodes a second with so many rows")
+    part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
+    part = parts.add_parser("train", help="how fast an update is, beside the machine's rate of matrix products")
+    part.add_argument("--size", choices=("10m", "1b", "8b"), default="10m", help="of a Llama with random weights")
+    part.add_argument("--model", metavar="DIR", help="a Hugging Face folder whose shape is taken, in place of --size")
+    part.add_argument("--rows", type=int, default=8, metavar="B", help="rows of a micro-batch")
+    part.add_argument("--length", type=int, default=512, metavar="T", help="tokens of a row")
+    part.add_argument("--micro", type=int, default=1, metavar="A", help="micro-batches of an update")
+    part.add_argument("--steps", type=int, default=5, metavar="N", help="updates that are timed")
+    part.add_argument("--remat", choices=("all", "dots", "none"), default="none", help="what is computed again to save memory")
+    part.add_argument("--dtype", default="auto", help="computing type")
+    part.add_argument("--attention", choices=("plain", "splash", "cudnn"), default="plain")
+    part.add_argument("--lora", type=int, default=0, metavar="R", help="train adapters of this rank alone")
+    part.add_argument("--base", choices=("int8", "nf4"), help="what the frozen projections are kept in")
     part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
     return parser
 

@@ -7,6 +7,7 @@ passed over for the one before, and said so.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
@@ -31,10 +33,13 @@ class CheckpointError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoints of one training run; at least the newest is kept."""
+    """The checkpoints of one training run; at least the newest is kept.
 
-    def __init__(self, folder: Path, keep: int = 2):
-        self.folder, self._saving = Path(folder).absolute(), 0
+    Of a model with adapters they hold the adapters alone; `base` names what these belong to.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2, base: str | None = None):
+        self.folder, self.base, self._saving = Path(folder).absolute(), base, 0
         options = ocp.CheckpointManagerOptions(
             max_to_keep=max(keep, 1),
             cleanup_tmp_directories=True,
@@ -52,9 +57,9 @@ class Checkpoints:
         if step in self.steps():
             return
         items = {
-            "params": ocp.args.StandardSave(state.params),
+            "params": ocp.args.StandardSave(model.split(state.params)[0]),
             "optimizer": ocp.args.StandardSave({"opt_state": state.opt_state, "step": state.step}),
-            "meta": ocp.args.JsonSave({"step": step, "model": dataclasses.asdict(c)}),
+            "meta": ocp.args.JsonSave({"step": step, "model": dataclasses.asdict(c), "base": self.base}),
         }
         self._manager.wait_until_finished()  # `_seal` must have found the step before by its number
         self._saving = step
@@ -92,13 +97,15 @@ class Checkpoints:
 
     def _read(self, step: int, like: TrainState) -> TrainState:
         check_digests(self.folder / str(step))
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        trained, frozen = model.split(like.params)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, dataclasses.replace(like, params=trained))
         items = {
             "params": ocp.args.StandardRestore(abstract.params),
             "optimizer": ocp.args.StandardRestore({"opt_state": abstract.opt_state, "step": abstract.step}),
         }
         found = self._manager.restore(step, args=ocp.args.Composite(**items))
-        return TrainState(found["params"], found["optimizer"]["opt_state"], found["optimizer"]["step"])
+        params = model.join(found["params"], frozen)
+        return TrainState(params, found["optimizer"]["opt_state"], found["optimizer"]["step"])
 
     def close(self) -> None:
         """Wait until everything is on disk."""
@@ -148,14 +155,14 @@ def find(path: Path) -> Path | None:
 
 
 def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, Any]:
-    """Model config and weights of the checkpoint folder `checkpoints/STEP`; raises `CheckpointError` in one line."""
+    """Model config and trained weights of the folder `checkpoints/STEP`; raises `CheckpointError` in one line."""
     path = path.absolute()
     try:
         check_digests(path, ("params", "meta"))
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
             meta = reader.restore(path / "meta")
         c = model.config_from_json(meta["model"])
-        abstract = model.abstract(c)
+        abstract = model.split(model.abstract(c))[0]
         if shardings is None:
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
             shardings = jax.tree.map(lambda _: here, abstract)
@@ -164,6 +171,19 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
             return c, reader.restore(path / "params", abstract)
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
         raise CheckpointError(f"{path}: not a readable checkpoint: {_line(error)}") from error
+
+
+def write(folder: Path, c: model.ModelConfig, params: Any) -> None:
+    """A checkpoint of step 0 that holds all these weights, adapters merged, and no optimizer."""
+    c, params = model.merge(c, params)
+    with contextlib.closing(Checkpoints(folder)) as saved:
+        saved.save(TrainState(params, {}, jnp.int32(0)), c)
+
+
+def base(path: Path) -> str | None:
+    """What the adapters in `checkpoints/STEP` belong to; None if the checkpoint holds all weights."""
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+        return reader.restore(path.absolute() / "meta").get("base")
 
 
 def _line(error: Exception) -> str:

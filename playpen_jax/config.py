@@ -41,6 +41,23 @@ class Model:
     kv_heads: int = setting(2, "key and value heads K of a fresh model")
     mlp: int = setting(768, "hidden width F of the feed-forward block of a fresh model")
     dtype: str = setting("auto", "computing type: float32, bfloat16, or auto (bfloat16 on accelerators)")
+    remat: Literal["all", "dots", "none"] = setting(
+        "all", "what a layer computes again on the way back to save memory: all, all but matrix products, nothing"
+    )
+    attention: Literal["auto", "plain", "splash", "cudnn"] = setting(
+        "auto", "how whole rows attend: by XLA, or by a kernel for TPUs (splash) or GPUs (cudnn); auto: splash on TPUs"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+    rank: int = setting(0, "rank of low-rank adapters, which are trained in place of the weights; 0: all weights are trained")
+    alpha: float = setting(16.0, "what an adapter writes is multiplied by alpha / rank")
+    dropout: float = setting(0.0, "share of what an adapter reads that is dropped in training")
+    target: str = setting(
+        r".*_proj.*", "regular expression of the modules that get one, by their names in a layer, such as self_attn.q_proj"
+    )
+    base: Literal["plain", "int8", "nf4"] = setting("plain", "what the projections of the frozen weights are kept in")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +198,7 @@ class Config:
     form: Literal["full", "short"] = setting("full", "our own prompts, long or short")
     tensorboard: bool = setting(True, "write TensorBoard event files too")
     model: Model = section(Model, "the policy")
+    lora: Lora = section(Lora, "training adapters alone")
     rollout: Rollout = section(Rollout, "playing and sampling")
     grpo: Grpo = section(Grpo, "learning by playing")
     sft: Sft = section(Sft, "learning by imitation")

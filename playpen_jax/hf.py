@@ -298,7 +298,7 @@ def save_config(
     assets = None if assets_from is None else Path(assets_from)
     if ids is None:
         ids = _json(assets / "config.json") if assets and (assets / "config.json").exists() else {}
-    config = {"architectures": [family.architecture], "model_type": c.family, "dtype": dtype, **families.write(family, c)}
+    config = {"architectures": [family.architecture], "model_type": c.family, "dtype": dtype, **families.write(family, c.plain)}
     config |= {key: ids.get(key) for key in TOKEN_IDS}
     folder.mkdir(parents=True, exist_ok=True)
     for name in ASSETS if assets else ():

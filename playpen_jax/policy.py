@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from playpen_jax import adapters, checkpoint, hf, model
 from playpen_jax import chat as chats
-from playpen_jax import checkpoint, hf, model
+from playpen_jax import config as configs
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
 
@@ -93,7 +94,7 @@ class Policy:
 @partial(jax.jit, static_argnums=0)
 def _logits(c: model.ModelConfig, params: Any, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x = model.hidden(c, params, tokens, positions, jnp.ones_like(tokens), remat="none")
+    x = model.hidden(c, params, tokens, positions, jnp.ones_like(tokens))
     return model.logits(c, params, x)
 
 
@@ -113,23 +114,67 @@ def _keys(seed: int, prompts: list[list[int]]) -> list[tuple[int, int]]:
     return keys
 
 
-def load(path: str | Path, dtype: str = "auto") -> Policy:
-    """The policy of a Hugging Face folder, a checkpoint (or a training directory: its newest one), or "tiny".
+def load(path: str | Path, dtype: str = "auto", lora: configs.Lora | None = None, seed: int = 0) -> Policy:
+    """The policy of a Hugging Face folder, of adapters, of a checkpoint (or a training directory: its newest one), or "tiny".
 
-    Raises `ValueError` in one line if the path holds none of them or cannot be read.
+    lora: to be trained by adapters, which are added (drawn by `seed`) unless there are some; the weights under them are kept
+    in the computing type, or in fewer bits. Raises `ValueError` in one line if the path holds none of them or cannot be read.
     """
+    dtype = compute_dtype(dtype)
+    few = lora is not None and lora.rank > 0
+    base = lora.base if few and lora.base != "plain" else None
+    c, params, folder = read(_folder(path), base, dtype if few else "float32")
+    c = dataclasses.replace(c, dtype=dtype)
+    if few and c.lora is None:
+        c, params = _adapted(c, params, lora, seed)
+    return Policy(c, params, chats.load(folder) if (folder / "tokenizer.model").is_file() else None, folder)
+
+
+def _folder(path: str | Path) -> Path:
     folder = TINY if str(path) == "tiny" else Path(path)
     if not folder.exists():
         raise ValueError(f"{path}: no such folder; a policy is a Hugging Face folder, a checkpoint, or 'tiny'")
+    return folder
+
+
+def under(path: str | Path) -> str:
+    """What the adapters of a checkpoint or of their own folder belong to; raises `ValueError` where there are none."""
+    folder, name = _folder(path), None
+    if (step := checkpoint.find(folder)) is not None:
+        name = checkpoint.base(step)
+    elif (folder / adapters.CONFIG).is_file():
+        name = str(adapters.base(folder))
+    if name is None:
+        raise ValueError(f"{path}: there are no adapters")
+    return str(TINY) if name == "tiny" else name
+
+
+def _adapted(c: model.ModelConfig, params: Any, lora: configs.Lora, seed: int) -> tuple[model.ModelConfig, Any]:
+    """The model with fresh adapters, which change nothing yet."""
+    targets = adapters.targets(c, lora.target)
+    c = dataclasses.replace(c, lora=model.Lora(lora.rank, lora.alpha, targets, lora.dropout))
+    fresh = jax.jit(lambda key: model.split(model.init(dataclasses.replace(c, base=None), key))[0])(jax.random.key(seed))
+    return c, model.join(fresh, params)
+
+
+def read(folder: Path, base: str | None = None, dtype: str = "float32") -> tuple[model.ModelConfig, Any, Path]:
+    """Config and weights, and the folder that has the tokenizer beside them.
+
+    base: what the projections of a Hugging Face folder are kept in (`ModelConfig.base`); dtype: of its weights.
+    """
     step = checkpoint.find(folder)
     if step is not None:
         c, params = checkpoint.load_params(step)
-        folder = step.parent.parent / "model"
-    else:
-        c, params = hf.load(folder)
-    has_tokenizer = (folder / "tokenizer.model").is_file()
-    c = dataclasses.replace(c, dtype=compute_dtype(dtype))
-    return Policy(c, params, chats.load(folder) if has_tokenizer else None, folder)
+        if c.lora is not None:
+            under = read(_folder(checkpoint.base(step)), c.base, c.dtype)[1]
+            params = model.join(params, model.split(under)[1] or under)
+        return c, params, step.parent.parent / "model"
+    if (folder / adapters.CONFIG).is_file():
+        under = adapters.base(folder)
+        c, params, home = read(under, base, dtype)
+        c, trained = adapters.load(folder, c)
+        return c, model.join(trained, params), folder if (folder / "tokenizer.model").is_file() else home
+    return *hf.load(folder, dtype, base=base), folder
 
 
 def compute_dtype(name: str) -> str:
@@ -137,6 +182,13 @@ def compute_dtype(name: str) -> str:
     if name != "auto":
         return name
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def attention(name: str) -> str:
+    """How whole rows attend by `auto`: by the kernel for TPUs on TPUs, by XLA elsewhere."""
+    if name != "auto":
+        return name
+    return "splash" if jax.default_backend() == "tpu" else "plain"
 
 
 def numbers(params: Any) -> int:

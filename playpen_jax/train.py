@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from tqdm import tqdm
 
 from playpen_jax import chat as chats
@@ -96,7 +95,7 @@ def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
         raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
     kept = workdir / "model"
     if config.model.path is not None:
-        learner = policy.load(config.model.path, config.model.dtype)
+        learner = policy.load(config.model.path, config.model.dtype, config.lora, config.seed)
         c, params, chat, source = learner.config, learner.params, learner.chat, learner.folder
         if chat is None:
             raise configs.ConfigError(f"model.path={config.model.path} has no tokenizer")
@@ -107,6 +106,7 @@ def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
         shape = dict(vocab=chat.tokenizer.size, dim=m.dim, layers=m.layers, heads=m.heads, kv_heads=m.kv_heads, mlp=m.mlp)
         c = model.ModelConfig("llama", head_dim=m.dim // m.heads, dtype=dtype, **shape)
         params = model.init(c, jax.random.key(config.seed))
+    c = dataclasses.replace(c, remat=config.model.remat, attention=policy.attention(config.model.attention))
     data = way.prepare(config, chat, gathered)
     metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=1))
     if not (kept / "config.json").exists():
@@ -133,10 +133,13 @@ def train(run: Run, params: Any, data: Any) -> None:
     tx = optim.make(config.optim, config.steps * updates)
     at = update.state_shardings(run.c, tx, run.mesh)
     state = update.fresh_state(tx, params, at)
-    before = jax.tree.map(jnp.copy, state.params)
+    before = model.fork(state.params)
+    base = None
+    if run.c.lora:
+        base = "tiny" if config.model.path == "tiny" else str(Path(config.model.path).absolute())
     learn = way.learner(run, tx, at, before, data)
     (run.workdir / FINISHED).unlink(missing_ok=True)
-    with contextlib.closing(checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep)) as saved:
+    with contextlib.closing(checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep, base)) as saved:
         state = saved.restore(state) or state
         done, idle = int(state.step) // updates, 0
         devices = f"{len(jax.devices())} {jax.default_backend()} device(s)"

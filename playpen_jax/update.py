@@ -84,6 +84,26 @@ def gradients(
     return jax.lax.fori_loop(0, used, add, start)
 
 
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The compiled update `(state, ref_params, batch [A, B, T], used) -> (state, metrics)`.
+
+    What is trained of the state is donated; what is frozen is not, so that others may go on using it.
+    """
+
+    jitted: Any
+
+    def __call__(self, state: TrainState, ref_params: Any, batch: Batch, used: Any) -> tuple[TrainState, dict[str, Array]]:
+        trained, frozen = model.split(state.params)
+        new, metrics = self.jitted(dataclasses.replace(state, params=trained), frozen, ref_params, batch, used)
+        return dataclasses.replace(new, params=model.join(new.params, frozen)), metrics
+
+    def lower(self, state: TrainState, ref_params: Any, batch: Batch, used: Any) -> Any:
+        """As `jax.jit`'s: the program before it is compiled."""
+        trained, frozen = model.split(state.params)
+        return self.jitted.lower(dataclasses.replace(state, params=trained), frozen, ref_params, batch, used)
+
+
 def make(
     c: model.ModelConfig,
     loss: Loss,
@@ -92,24 +112,25 @@ def make(
     state_shardings: TrainState,
     temperature: float = 1.0,
     noise: Noise | None = None,
-) -> Callable[[TrainState, Any, Batch, int], tuple[TrainState, dict[str, Array]]]:
-    """The compiled update `(state, ref_params, batch [A, B, T], used) -> (state, metrics)`; the state is donated."""
+) -> Program:
+    """The update of a model under a loss."""
     everywhere = sharding.replicated(mesh)
     rows = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
 
-    def update(state: TrainState, ref_params: Any, batch: Batch, used: Any):
+    def update(state: TrainState, frozen: Any, ref_params: Any, batch: Batch, used: Any):
         batch = jax.lax.with_sharding_constraint(batch, rows)
+        params = model.join(state.params, frozen)
         drawn = None if noise is None else lambda micro, i: noise.draw(c, micro, state.step, i)
         drop = jax.random.fold_in(jax.random.key(0), state.step) if c.lora and c.lora.dropout else None
-        grads, metrics = gradients(c, loss, state.params, ref_params, batch, used, temperature, drawn, drop)
-        trained, frozen = model.split(state.params)
-        changes, opt_state = tx.update(grads, state.opt_state, trained)
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # kernels work on the shards of a device
+            grads, metrics = gradients(c, loss, params, ref_params, batch, used, temperature, drawn, drop)
+        changes, opt_state = tx.update(grads, state.opt_state, state.params)
         metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["update_norm"] = optax.tree.norm(changes)
-        params = model.join(optax.apply_updates(trained, changes), frozen)
-        return TrainState(params, opt_state, state.step + 1), metrics
+        return TrainState(optax.apply_updates(state.params, changes), opt_state, state.step + 1), metrics
 
-    return jax.jit(update, donate_argnums=0, out_shardings=(state_shardings, everywhere))
+    kept = dataclasses.replace(state_shardings, params=model.split(state_shardings.params)[0])
+    return Program(jax.jit(update, donate_argnums=0, out_shardings=(kept, everywhere)))
 
 
 def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
@@ -128,10 +149,12 @@ def fresh_state(tx: optax.GradientTransformation, params: Any, at: TrainState) -
 
 
 def moved(before: Any, after: Any) -> dict[str, float]:
-    """How far each block of weights moved, relative to its size: 0 everywhere means that nothing was trained."""
+    """How far each block of trained weights moved, relative to its size: 0 everywhere means that nothing was trained."""
 
     def change(a, b):
-        return jnp.linalg.norm((b - a).ravel()) / jnp.maximum(jnp.linalg.norm(a.ravel()), 1e-12)
+        size = jnp.linalg.norm(a.ravel())  # what began as 0 is measured by what became of it
+        return jnp.linalg.norm((b - a).ravel()) / jnp.maximum(jnp.where(size > 0, size, jnp.linalg.norm(b.ravel())), 1e-12)
 
+    before, after = model.split(before)[0], model.split(after)[0]
     changes = jax.tree_util.tree_leaves_with_path(jax.tree.map(change, before, after))
     return {jax.tree_util.keystr(path, simple=True, separator="."): float(x) for path, x in changes}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from playpen_jax import adapters, hf, model, optim, sharding, update
+from playpen_jax import adapters, convert, hf, model, optim, policy, sharding, train, update
 from playpen_jax import config as configs
 from playpen_jax.families import FAMILIES, read
 from playpen_jax.losses import sft
@@ -144,3 +144,41 @@ def test_adapters_that_do_not_fit_are_reported(tmp_path):
         adapters.load(tmp_path, plain)
     with pytest.raises(ValueError, match="cannot be read"):
         adapters.load(tmp_path / "nowhere", plain)
+
+
+@pytest.mark.parametrize("base", ["plain", "int8"])
+def test_a_run_keeps_adapters_which_load_go_on_and_come_out_in_both_forms(base, tmp_path, toy, toy_folder):
+    if base != "plain":
+        pytest.importorskip("qwix", reason="the extra `quant`")
+    settings = {
+        "model.path": toy_folder,
+        "lora.rank": 2,
+        "lora.target": r".*\.[qv]_proj",
+        "lora.base": base,
+        "optim.learning_rate": 0.1,
+        "games": "('taboo',)",
+        "sft.episodes": 20,
+        "sft.rows": 2,
+        "batch.length": 256,
+        "batch.micro": 2,
+        "eval.episodes": 0,
+        "tensorboard": False,
+    }
+    argv = ["--config=tiny_sft.py", f"--workdir={tmp_path / 'run'}", *(f"--config.{k}={v}" for k, v in settings.items())]
+    assert train.main([*argv, "--config.steps=1"]) == 0
+    assert train.main([*argv, "--config.steps=2"]) == 0
+    loaded = policy.load(tmp_path / "run")
+    assert loaded.config.lora.targets == ("q", "v") and loaded.config.base == (None if base == "plain" else base)
+    assert float(jnp.abs(loaded.params["layers"]["q" + model.UP]).max()) > 1e-3
+    if base == "plain":
+        assert all(np.array_equal(loaded.params["layers"][name], w) for name, w in toy[1]["layers"].items())
+    assert convert.main([str(tmp_path / "run"), str(tmp_path / "peft"), "--as=adapter"]) == 0
+    assert convert.main([str(tmp_path / "peft"), str(tmp_path / "merged")]) == 0
+    assert convert.main([str(tmp_path / "run"), str(tmp_path / "checkpoint"), "--as=checkpoint"]) == 0
+    tokens = TOKENS % toy[0].vocab
+    merged, checkpointed = (policy.load(tmp_path / name).logits(tokens) for name in ("merged", "checkpoint"))
+    np.testing.assert_allclose(checkpointed, loaded.logits(tokens), rtol=1e-3, atol=1e-3)
+    if base == "plain":  # adapters stand beside the weights as they were before they were quantised
+        np.testing.assert_allclose(merged, checkpointed, rtol=1e-3, atol=1e-3)
+    with pytest.raises(SystemExit):
+        convert.main([str(toy_folder), str(tmp_path / "none"), "--as=adapter"])

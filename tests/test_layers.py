@@ -22,7 +22,7 @@ FLOORS = {
     4: ("adapters", "chat", "checkpoint", "curves", "hf", "sampler", "update"),
     5: ("data", "endpoint", "players", "policy", "report", "report_runs"),
     6: ("draws", "rollout"),
-    7: ("api", "bench_rollout", "bridges", "learn", "programs"),
+    7: ("api", "bench_rollout", "bench_train", "bridges", "learn", "programs"),
     8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "harness", "play", "replay", "serve", "train"),
     9: ("__init__",),
 }

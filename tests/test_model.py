@@ -14,7 +14,7 @@ PLAIN = dataclasses.replace(GROUPED, kv_heads=4, tied=False, biases=BIASED)
 
 
 init = jax.jit(model.init, static_argnums=0)
-hidden = jax.jit(model.hidden, static_argnums=(0, 5))
+hidden = jax.jit(model.hidden, static_argnums=0)
 logits = jax.jit(model.logits, static_argnums=0)
 unstack = jax.jit(model.unstack, static_argnums=0)
 extend = jax.jit(model.extend, static_argnums=(0, 7))
@@ -194,16 +194,17 @@ def test_gradients_reach_every_weight_and_are_the_same_with_and_without_remat():
     positions = np.broadcast_to(np.arange(12, dtype=np.int32), ids.shape)
     segments = np.int32([[1] * 6 + [2] * 6, [1] * 8 + [0] * 4])
 
-    def loss(params, remat):
-        scores = logits(c, params, hidden(c, params, ids, positions, segments, remat))
+    def loss(c, params):
+        scores = logits(c, params, hidden(c, params, ids, positions, segments))
         logps = jnp.take_along_axis(jax.nn.log_softmax(scores), ids[:, :, None], axis=-1)[..., 0]
         return -(logps * (segments > 0)).mean()
 
-    grad = jax.jit(jax.grad(loss), static_argnums=1)
-    kept, again = (jax.tree.map(np.asarray, grad(params, remat)) for remat in ("none", "all"))
-    for (path, a), b in zip(jax.tree_util.tree_flatten_with_path(kept)[0], jax.tree.leaves(again)):
-        assert np.isfinite(a).all() and a.any(), path
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+    grad = jax.jit(jax.grad(loss, argnums=1), static_argnums=0)
+    kept, *again = (jax.tree.map(np.asarray, grad(dataclasses.replace(c, remat=x), params)) for x in ("none", "all", "dots"))
+    for other in again:
+        for (path, a), b in zip(jax.tree_util.tree_flatten_with_path(kept)[0], jax.tree.leaves(other)):
+            assert np.isfinite(a).all() and a.any(), path
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
 
 
 def test_bfloat16_computes_from_float32_masters():
@@ -221,3 +222,39 @@ def test_bfloat16_computes_from_float32_masters():
     assert h.dtype == jnp.bfloat16
     assert np.abs(np.asarray(h, np.float32) - rough.astype(np.float32)).max() < 0.15
     assert logits(c, params, h).dtype == jnp.float32
+
+
+HYBRID = dataclasses.replace(
+    GROUPED, layers=3, kinds=("delta", "window", "delta"), window=4, delta=model.Delta(2, 4, 8, 6, 4), gated=True
+)
+
+
+def test_memories_and_windows_keep_segments_and_branches_apart():
+    """A row of [one | common first second | padding], more than a chunk of the delta rule long, against rows of their own."""
+    c, params = HYBRID, weights(HYBRID)
+    one, common, first, second = (tokens(c, 1, n, seed=n) for n in (37, 30, 11, 9))
+    row = np.concatenate([one, common, first, second, np.full((1, 3), 3, np.int32)], axis=1)
+    segments = np.int32([[1] * 37 + [2] * 50 + [0] * 3])
+    branches = np.int32([[0] * 67 + [1] * 11 + [2] * 9 + [0] * 3])
+    positions = np.int32([[*range(37), *range(41), *range(30, 39), 0, 0, 0]])
+    packed = np.asarray(hidden(c, params, row, positions, segments, branches))[0]
+    parts = (one, np.concatenate([common, first], axis=1), np.concatenate([common, second], axis=1))
+    alone = whole(c, params, np.concatenate([np.pad(x, ((0, 0), (0, 41 - x.shape[1]))) for x in parts]))
+    np.testing.assert_allclose(packed[:37], alone[0, :37], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(packed[37:78], alone[1, :41], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(packed[78:87], alone[2, 30:39], rtol=1e-3, atol=1e-4)
+
+
+def test_a_row_that_begins_anew_remembers_nothing_of_the_dialogue_before():
+    c = HYBRID
+    layers, cache = unstack(c, weights(c)), model.empty_cache(c, 2, 24)
+    ids = tokens(c, 2, 20)
+    wanted = whole(c, weights(c), ids)
+    whole_rows, start = np.arange(2, dtype=np.int32), np.zeros(2, np.int32)
+    for _ in range(2):  # the same rows twice, each in two calls, the first with places to spare
+        h, cache = extend(c, layers, cache, ids[:, :12], start, np.int32([9, 12]), whole_rows, 24)
+        got = [h[0, :9], h[1, :12]]
+        for at, line in ((9, 0), (12, 1)):
+            rest = np.pad(ids[line : line + 1, at:], ((0, 0), (0, 12 - 20 + at)))
+            h, cache = extend(c, layers, cache, rest, np.int32([at]), np.int32([20 - at]), np.int32([line]), 24)
+            np.testing.assert_allclose(np.concatenate([got[line], h[0, : 20 - at]]), wanted[line], rtol=1e-3, atol=1e-4)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from playpen_jax import hf
+from playpen_jax import adapters, hf, model
 from tests import tiny_models
+from tests.test_adapters import adapted
 from tests.test_families import greedy
 from tests.test_families import logits as our_logits
 
@@ -34,3 +35,22 @@ def test_transformers_computes_the_same_before_and_after_an_export(name, tmp_pat
     assert greedy(c, params, tokens[0, :9].tolist(), 64) == torches.greedy(theirs, tokens[0, :9], 64).tolist()
     hf.save(tmp_path / "ours", c, params)
     np.testing.assert_array_equal(torches.logits(torches.load(tmp_path / "ours"), tokens), wanted)
+
+
+@pytest.mark.parametrize("name", ["llama_tied", "phi3", "qwen3_5"])
+def test_peft_computes_the_same_with_our_adapters_and_we_with_what_it_writes(name, tmp_path):
+    peft = pytest.importorskip("peft", reason="the extra `parity`")
+    from tests import make_golden as torches
+
+    theirs, _ = torches.build(name, tmp_path / "theirs")
+    plain, params = hf.load(tmp_path / "theirs")
+    c, both = adapted(plain, params)
+    tokens = np.random.default_rng(1).integers(1, c.vocab, (2, 20)).astype(np.int32)
+    ours = our_logits(c, both, tokens)
+    adapters.save(tmp_path / "ours", c, both, str(tmp_path / "theirs"))
+    loaded = peft.PeftModel.from_pretrained(theirs, tmp_path / "ours").eval()
+    assert np.abs(ours - torches.logits(loaded, tokens)).max() < 1e-4 * np.abs(ours).max()
+    loaded.save_pretrained(tmp_path / "again")
+    again, trained = adapters.load(tmp_path / "again", plain)
+    assert again == c
+    np.testing.assert_allclose(our_logits(c, model.join(trained, params), tokens), ours, rtol=1e-4, atol=1e-4)

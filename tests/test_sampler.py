@@ -57,7 +57,7 @@ def _log_softmax(x: np.ndarray) -> np.ndarray:
 @partial(jax.jit, static_argnums=0)
 def _whole(c: model.ModelConfig, params: model.Params, row: jax.Array, length: jax.Array) -> jax.Array:
     places = jnp.arange(CONTEXT)[None]
-    x = model.hidden(c, params, row[None], places, (places < length).astype(jnp.int32), remat="none")
+    x = model.hidden(c, params, row[None], places, (places < length).astype(jnp.int32))
     return model.logits(c, params, x)[0]
 
 

@@ -236,9 +236,10 @@ def test_learning_rate_zero_changes_no_bit_of_the_weights_and_moved_says_so():
 
 
 def test_moved_by_hand():
-    before = {"a": jnp.array([3.0, 4.0]), "b": {"c": jnp.ones((2, 2))}}
-    after = {"a": jnp.array([3.0, 4.5]), "b": {"c": jnp.ones((2, 2))}}
-    assert update.moved(before, after) == {"a": pytest.approx(0.1), "b.c": 0.0}
+    before = {"a": jnp.array([3.0, 4.0]), "layers": {"c": jnp.ones((2, 2)), "d": jnp.zeros(2), "e": jnp.zeros(2)}}
+    after = {"a": jnp.array([3.0, 4.5]), "layers": {"c": jnp.ones((2, 2)), "d": jnp.full(2, 1e-9), "e": jnp.zeros(2)}}
+    moved = {"a": pytest.approx(0.1), "layers.c": 0.0, "layers.d": pytest.approx(1.0), "layers.e": 0.0}
+    assert update.moved(before, after) == moved
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def write(family: Family, c: ModelConfig) -> dict[str, Any]:
         **{theirs: getattr(c, ours) for ours, theirs in family.settings.items()},
         **family.write(c),
     }
-    ours, back = (dataclasses.asdict(x) for x in (dataclasses.replace(c, dtype="float32"), read(c.family, family, config)))
+    ours, back = (dataclasses.asdict(x) for x in (c.plain, read(c.family, family, config)))
     if lost := [f"{name}={ours[name]!r}" for name in ours if ours[name] != back[name]]:
         raise ValueError(f"{family.architecture} cannot have {', '.join(lost)}")
     return config

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from playpen_jax import model
 from playpen_jax.types import Batch
 
-CHUNK = 128  # places of a row whose logits are in memory at once
+CHUNK = 128  # places of a row whose logits are in memory at once, at most
+LOGITS = 1 << 24  # logits of a row that are in memory at once, about: fewer places where the vocabulary is large
 
 
 def token_logps(
@@ -30,16 +31,20 @@ def token_logps(
     extra = {"branches": batch.branches, "noise": noise, "dropout": dropout}
     x = model.hidden(c, params, batch.tokens, batch.positions, batch.segment_ids, **extra)
     targets = jnp.pad(batch.tokens[:, 1:], ((0, 0), (0, 1)))
-    width = min(CHUNK, x.shape[1])
+    width = min(max(LOGITS // c.vocab, 16), CHUNK, x.shape[1])
     short = -x.shape[1] % width
     x, targets = jnp.pad(x, ((0, 0), (0, short), (0, 0))), jnp.pad(targets, ((0, 0), (0, short)))
 
     @jax.checkpoint
     def one(part):
         x, targets = part
-        logps = jax.nn.log_softmax(model.logits(c, params, x) / temperature)
-        chosen = jnp.take_along_axis(logps, targets[..., None], -1)[..., 0]
-        return chosen, -jax.lax.stop_gradient((jnp.exp(logps) * logps).sum(-1))
+        scores = model.logits(c, params, x) / temperature
+        total = jax.nn.logsumexp(scores, axis=-1)
+        # a sum over a mask, not a look-up: its gradient is computed along with that of the total, and needs no array of its own
+        said = jnp.where(jnp.arange(c.vocab)[None, None] == targets[..., None], scores, 0.0).sum(-1)
+        fixed = jax.lax.stop_gradient(scores)
+        expected = (jax.nn.softmax(fixed) * fixed).sum(-1)
+        return said - total, jax.lax.stop_gradient(total) - expected
 
     def cut(array):
         return jnp.moveaxis(array.reshape(array.shape[0], -1, width, *array.shape[2:]), 1, 0)

@@ -16,7 +16,7 @@ from playpen_jax.model.config import (
     config_from_json,
 )
 from playpen_jax.model.decoder import Cache, block, empty_cache, extend, hidden, logits
-from playpen_jax.model.lora import join, merge, split
+from playpen_jax.model.lora import fork, join, merge, split
 from playpen_jax.model.quant import PROJECTIONS, dense, is_quantised, quantise
 from playpen_jax.model.weights import (
     DOWN,
@@ -52,6 +52,7 @@ __all__ = [
     "dense",
     "empty_cache",
     "extend",
+    "fork",
     "hidden",
     "init",
     "is_quantised",

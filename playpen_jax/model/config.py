@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 DTYPES = ("float32", "bfloat16")
+HOW = ("dtype", "remat", "attention", "lora", "base")  # fields that do not tell one model from another
 BIASED = ("q", "k", "v", "o", "gate", "up", "down")  # the projections that may carry a bias
 
 # what mixes the tokens in a layer: attention to all tokens before, to the newest `window` of them, to all of them without
@@ -103,6 +104,8 @@ class ModelConfig:
     max_positions: int = 2048  # the longest context the weights were made for; nothing here enforces it
     biases: tuple[str, ...] = ()  # some of BIASED
     dtype: str = "float32"  # computing type; the weights may be kept in another
+    remat: Literal["all", "dots", "none"] = "all"  # what a layer computes again on the way back: all, all but products, nothing
+    attention: Literal["plain", "splash", "cudnn"] = "plain"  # how whole rows attend: by XLA, or by a kernel for TPUs or GPUs
     kinds: tuple[Kind, ...] = ()  # of each layer; (): all "full"
     window: int = 0  # newest tokens that a "window" layer sees, its own among them
     window_theta: float | None = None  # rotary base of "window" layers, without scaling; None: rotated like the others
@@ -125,6 +128,12 @@ class ModelConfig:
         if problems := [*self._sizes(), *self._layers()]:
             raise ValueError("; ".join(problems))
         object.__setattr__(self, "kinds", self.kinds or ("full",) * self.layers)
+
+    @property
+    def plain(self) -> "ModelConfig":
+        """The model alone: without adapters, in float32, and nothing said about how it is computed."""
+        own = {field.name: field.default for field in dataclasses.fields(self) if field.name in HOW}
+        return dataclasses.replace(self, **own)
 
     def _sizes(self) -> list[str]:
         problems = [f"{name} is {getattr(self, name)}" for name in ("vocab", "dim", "layers", "mlp") if getattr(self, name) < 1]

@@ -11,17 +11,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from playpen_jax.model import delta
+from playpen_jax.model import delta, fused
 from playpen_jax.model.attention import Angles, attend, attend_packed, capped, rms_norm, rope, rotate
 from playpen_jax.model.config import Kind, ModelConfig
 from playpen_jax.model.lora import KEY, adapt
 from playpen_jax.model.quant import dense
+from playpen_jax.model.rows import Rows
 from playpen_jax.model.weights import Params, pick, places
 
 # of each layer: k and v [B, K, S, H]; of a delta layer: memory [B, M, X, Y], and the newest W - 1 inputs of its convolutions
 Cache = list[dict[str, Array]]
 
-# which weights are recomputed on the way back, by the name of the setting
+# what a layer may keep for the way back, by the name of the setting
 REMAT = {
     "all": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -136,36 +137,30 @@ def hidden(
     tokens: Int[Array, "B T"],
     positions: Int[Array, "B T"],
     segment_ids: Int[Array, "B T"],
-    remat: str = "all",
     branches: Int[Array, "B T"] | None = None,
     noise: Float[Array, "B T D"] | None = None,
     dropout: jax.Array | None = None,
 ) -> Float[Array, "B T D"]:
     """Packed rows through all layers and the final norm.
 
-    A token sees the tokens before it in its own segment. Segment 0 is padding, seen by padding only. remat: what a layer
-    computes again on the way back instead of keeping it: "all", everything but "dots" (matrix products), or "none". branches:
-    see `attend_packed`. noise: added to the embeddings. dropout: the key of the adapters' dropout, None: off.
+    A token sees the tokens before it in its own segment. Segment 0 is padding, seen by padding only. branches: see
+    `attend_packed`. noise: added to the embeddings. dropout: the key of the adapters' dropout; None: off.
     """
     angles = _angles(c, positions)
 
+    rows = Rows(segment_ids, branches, positions)
+
     def mixer(kind: Kind) -> Callable:
-        window = c.window if kind == "window" else None
         if kind != "delta":
-            rows = (segment_ids, branches, positions, window, c.query_scale, c.score_cap)
-            return partial(attention, c, angles[kind], lambda q, k, v: (attend_packed(q, k, v, *rows), None))
-        if branches is not None:
-            raise ValueError("layers with a memory cannot learn from branches: give each continuation a row of its own")
-        d, B = c.delta, tokens.shape[0]
-        before = lambda x: jnp.zeros((B, d.taps - 1, *x.shape[2:]), x.dtype)
-        empty = jnp.zeros((B, d.value_heads, d.key_dim, d.value_dim), jnp.float32)
-        remember = lambda inputs, steps: (delta.run(empty, steps, segment_ids)[0], None)
-        convolve = lambda name, x, taps: delta.convolve(x, taps, before(x), segment_ids)
+            window = c.window if kind == "window" else None
+            return partial(attention, c, angles[kind], lambda q, k, v: (_attend(c, window, rows, q, k, v), None))
+        remember = lambda inputs, steps: (delta.run_packed(steps, rows), None)
+        convolve = lambda name, x, taps: delta.convolve(x, taps, delta.within(x, rows, c.delta.taps - 1))
         return partial(gated_delta, c, remember, convolve, None)
 
     def layer(kind: Kind) -> Callable:
         run = lambda x, w: block(c, w, x, mixer(kind))[0]
-        return run if remat == "none" else jax.checkpoint(run, prevent_cse=False, policy=REMAT[remat])
+        return run if c.remat == "none" else jax.checkpoint(run, prevent_cse=False, policy=REMAT[c.remat])
 
     x = _embed(c, params, tokens)
     x = x if noise is None else x + noise.astype(c.dtype)
@@ -174,6 +169,15 @@ def hidden(
         layers = {**layers, KEY: jax.random.key_data(jax.random.split(dropout, c.layers))}
     x = _through(c, layers, x, layer)
     return rms_norm(x, params["norm"], c.norm_eps, c.norm_offset)
+
+
+def _attend(c: ModelConfig, window: int | None, rows: Rows, q: Array, k: Array, v: Array) -> Float[Array, "B T N H"]:
+    """Attention over packed rows: by the kernel that is asked for where it fits them, else the plain way."""
+    scale = c.query_scale or c.head_dim**-0.5
+    if c.attention == "plain" or rows.branches is not None or not fused.fits(c.attention, q, c.score_cap):
+        return attend_packed(q, k, v, rows.segment_ids, rows.branches, rows.positions, window, scale, c.score_cap)
+    kernel = fused.splash(window, scale, c.score_cap) if c.attention == "splash" else fused.cudnn(window, scale)
+    return fused.on_shards(kernel)(q, k, v, rows.segment_ids)
 
 
 def _through(c: ModelConfig, layers: Params, x: Float[Array, "B T D"], layer: Callable[[Kind], Callable]) -> Array:
@@ -278,7 +282,7 @@ def extend(
                 new[f"conv_{name}"] = jnp.take_along_axis(seen, newest[:, :, None, None], axis=1)
             return read, {name: keep(name, x) for name, x in new.items()}
 
-        convolve = lambda name, x, taps: delta.convolve(x, taps, before[f"conv_{name}"])
+        convolve = lambda name, x, taps: delta.convolve(x, taps, delta.after(x, before[f"conv_{name}"]))
         return partial(gated_delta, c, remember, convolve, real)
 
     x = _embed(c, layers, tokens)

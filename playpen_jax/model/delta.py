@@ -4,11 +4,14 @@ Each head keeps a matrix S [X, Y]. A token with key k, value v, decay a and writ
 a S + b k (v - k^T a S)^T and reads q^T S. Whole rows go in chunks of `CHUNK` tokens, by the UT transform of the paper.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from playpen_jax.model.rows import Rows
 
 CHUNK = 64  # tokens that are solved at once
 
@@ -23,26 +26,31 @@ class Steps(NamedTuple):
     write: Float[Array, "B T M"]
 
 
-def convolve(
-    x: Float[Array, "B T J X"],
-    taps: Float[Array, "J X W"],
-    before: Float[Array, "B Z J X"],
-    segment_ids: Int[Array, "B T"] | None = None,
-) -> Float[Array, "B T J X"]:
-    """Each place as a weighted sum of itself and the W - 1 before it in its segment, channel by channel; then SiLU.
+def convolve(x: Float[Array, "B T J X"], taps: Float[Array, "J X W"], before: Sequence[Array]) -> Float[Array, "B T J X"]:
+    """Each place as a weighted sum of itself and of its W - 1 predecessors, channel by channel; then SiLU.
 
-    before: the W - 1 places before the first (Z of them); they count only where there are no segments.
+    before: of every place the predecessor, the one before that, and so on: arrays like x.
     """
-    T, width = x.shape[1], taps.shape[-1]
-    whole = jnp.concatenate([before.astype(x.dtype), x], axis=1)
-    y = jnp.zeros_like(x)
-    for ago in range(width):
-        part = whole[:, width - 1 - ago : width - 1 - ago + T]
-        if segment_ids is not None:
-            same = segment_ids == jnp.pad(segment_ids, ((0, 0), (ago, 0)), constant_values=-1)[:, :T]
-            part = jnp.where(same[:, :, None, None], part, 0)
-        y = y + part * taps[None, None, :, :, width - 1 - ago].astype(x.dtype)
-    return jax.nn.silu(y)
+    weigh = lambda part, ago: part * taps[None, None, :, :, taps.shape[-1] - 1 - ago].astype(x.dtype)
+    return jax.nn.silu(sum((weigh(part, ago) for ago, part in enumerate(before, 1)), weigh(x, 0)))
+
+
+def after(x: Float[Array, "B T J X"], cached: Float[Array, "B Z J X"]) -> list[Float[Array, "B T J X"]]:
+    """The predecessors of places that follow on the Z cached ones."""
+    width, T = cached.shape[1], x.shape[1]
+    whole = jnp.concatenate([cached.astype(x.dtype), x], axis=1)
+    return [whole[:, width - ago : width - ago + T] for ago in range(1, width + 1)]
+
+
+def within(x: Float[Array, "B T J X"], rows: Rows, count: int) -> list[Float[Array, "B T J X"]]:
+    """The `count` predecessors of places in packed rows; 0 before the first one of a dialogue."""
+    if rows.branches is None:  # they stand right before
+        shifted = after(x, jnp.zeros((x.shape[0], count, *x.shape[2:]), x.dtype))
+        ids = after(rows.segment_ids[..., None, None], jnp.full((x.shape[0], count, 1, 1), -1))
+        own = rows.segment_ids[:, :, None, None]
+        return [jnp.where(theirs == own, part, 0) for theirs, part in zip(ids, shifted)]
+    look = lambda at: jnp.take_along_axis(x, jnp.maximum(at, 0)[:, :, None, None], axis=1)
+    return [jnp.where((at >= 0)[:, :, None, None], look(at), 0) for at in rows.ancestors(count)]
 
 
 def unit(x: Float[Array, "B T J X"]) -> Float[Array, "B T J X"]:
@@ -58,6 +66,21 @@ def step(state: Float[Array, "B M X Y"], s: Steps) -> tuple[Float[Array, "B 1 M 
     news = (s.v[:, 0] - jnp.einsum("bmxy,bmx->bmy", state, k)) * s.write[:, 0, :, None]
     state = state + jnp.einsum("bmx,bmy->bmxy", k, news)
     return jnp.einsum("bmxy,bmx->bmy", state, q)[:, None], state
+
+
+def run_packed(s: Steps, rows: Rows) -> Float[Array, "B T M Y"]:
+    """What the tokens of packed rows read; a second branch remembers the common part, but not the first one."""
+    empty = jnp.zeros((s.v.shape[0], s.v.shape[2], s.q.shape[-1], s.v.shape[-1]), jnp.float32)
+    if rows.branches is None:
+        return run(empty, s, rows.segment_ids)[0]
+
+    def without(branch: int) -> Array:
+        """The branch's tokens neither write nor let the memory fade."""
+        skip = (rows.branches == branch)[:, :, None]
+        left = s._replace(decay=jnp.where(skip, 0.0, s.decay), write=jnp.where(skip, 0.0, s.write))
+        return run(empty, left, rows.segment_ids)[0]
+
+    return jnp.where((rows.branches == 2)[:, :, None, None], without(1), without(2))
 
 
 def run(

@@ -31,6 +31,12 @@ def join(trained: Params, frozen: Params) -> Params:
     return {**frozen, **trained, "layers": {**frozen.get("layers", {}), **trained["layers"]}}
 
 
+def fork(params: Params) -> Params:
+    """The same weights, of which the trained ones are copies: an update may give the others away."""
+    trained, frozen = split(params)
+    return join(jax.tree.map(jnp.copy, trained), frozen)
+
+
 def adapt(c: ModelConfig, w: Params, name: str, x: Float[Array, "B T *fan"], axes: int) -> Array:
     """What the adapter of a projection adds to its output; `axes`: how many axes of x it reads."""
     if KEY in w and c.lora.dropout:
