@@ -164,7 +164,6 @@ WORDS: dict[str, list[Words]] = {
     "taboo": [Words("guesser", lambda instance: [instance["target_word"], *instance["related_word"]])],
     "get_to_the_point": [Words("seeker", lambda instance: [instance["target_word"]])],
     "chronicle": [Words("detective", lambda instance: [instance["target_event"], *instance["forbidden_keywords"]])],
-    "cryptolect": [Words("linguist", lambda instance: instance["exam_targets"])],
     "imagegame": [Words("follower", lambda instance: [instance["target_grid"]])],
     "matchit_ascii": [
         Words("player_a", lambda instance: {instance["grid_b"]} - {instance["grid_a"]}),

@@ -13,7 +13,8 @@ import pytest
 
 import games
 from games.core import SPLITS, InstanceError
-from playpen_jax import clembench, evaluate
+from playpen_jax import clembench, draws, evaluate
+from playpen_jax import config as configs
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("clemcore"), reason="needs the package clemcore")
 
@@ -307,6 +308,25 @@ def test_scores_are_those_of_their_own_loop(found, checkout, name, replies):
     assert left == [] and play.outcome is not None
     theirs, ours = scorer.scores["episode scores"], play.outcome.official()
     assert theirs and all(repr(float(theirs[key])) == repr(float(ours[key])) for key in theirs)
+
+
+def test_a_config_file_trains_on_them(checkout, tmp_path, monkeypatch):
+    monkeypatch.setattr(games, "_REGISTERED", {})
+    file = tmp_path / "riddles.py"
+    lines = [
+        "from playpen_jax import clembench",
+        "from playpen_jax.config import Config",
+        f"clembench.register({str(checkout)!r})",
+    ]
+    file.write_text(
+        "\n".join([*lines, "def config():", "    return Config(games=('clem_riddle',), players=())"]), encoding="utf-8"
+    )
+    config = configs.load(str(file))
+    draws.check(config)
+    jobs = draws.training_jobs(config, 0)
+    assert len(jobs) == config.grpo.instances * config.grpo.plays
+    assert {job.game.target(job.instance) for job in jobs} <= {f"weather/{number}" for number in range(4)}
+    assert all(job.game.start(job.instance, job.settings, job.form).ask.seat == "player_1" for job in jobs[:4])
 
 
 def test_a_policy_plays_them_in_rollouts(checkout, toy_folder, tmp_path, monkeypatch):
