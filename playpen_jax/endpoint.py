@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlsplit
 
 Message = dict[str, str]  # role and content
@@ -66,6 +67,12 @@ class Endpoint:
         )
         self.counts, self._sleep = Counts(), sleep
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="endpoint")
+
+    @classmethod
+    def of(cls, spec: str, **settings: Any) -> Endpoint:
+        """The endpoint written as `URL#MODEL`; raises `ValueError` for anything else."""
+        url, _, name = spec.partition("#")
+        return cls(url, name or "default", **settings)
 
     def submit(
         self, dialogue: Sequence[Message], max_tokens: int, temperature: float = 1.0, seed: int | None = None

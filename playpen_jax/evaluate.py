@@ -1,8 +1,9 @@
 """Evaluate a policy: `python -m playpen_jax.evaluate --checkpoint=PATH --suite=NAME[,NAME] --out=DIR`.
 
-PATH is a checkpoint, a training directory, a Hugging Face folder, or "tiny". NAME is a suite (indomain, outofdomain, reference)
-or a game. DIR gets the clembench results tree, results.csv, results.html, summary.json, episodes.jsonl and setup.json. The same
-command on the same DIR goes on where it was cut, with the same result. `playpen_jax.compare` makes a page of several.
+PATH is a checkpoint, a training directory, a Hugging Face folder, "tiny", or an endpoint (http://HOST:PORT/v1#MODEL). NAME is a
+suite (indomain, outofdomain, reference) or a game. DIR gets the clembench results tree, results.csv, results.html,
+summary.json, episodes.jsonl and setup.json. The same command on the same DIR goes on where it was cut, with the same result.
+`playpen_jax.compare` makes a page of several.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def chosen(suite: str) -> tuple[str, ...]:
 
 
 def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tuple[str, ...]) -> list[rollout.Job]:
+    default = args.checkpoint if players.is_remote(args.checkpoint) else players.LEARNER
     players.check(specs, names)
     seats = players.parse(specs, names)
     found = []
@@ -50,7 +52,7 @@ def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tup
         else:
             pairs = [(instance, None) for instance in game.instances(args.split, args.episodes, args.seed)]
         for i, (instance, settings) in enumerate(pairs):
-            seed, cast = f"{args.seed}/{name}/{i}", players.seating(game, seats[name])
+            seed, cast = f"{args.seed}/{name}/{i}", players.seating(game, seats[name], default)
             found += [rollout.Job(game, instance, cast, n, seed, form, settings) for n in range(args.plays)]
     return found
 
@@ -115,7 +117,17 @@ def kept(out: Path) -> dict[str, Episode]:
     return {key(e.game, e.instance, e.sample): e for e in map(episode_from_json, lines)}
 
 
-def play(args: argparse.Namespace, learner: policy.Policy, todo: Sequence[rollout.Job], how: Sampling) -> list[Episode]:
+def table(args: argparse.Namespace, learner: policy.Policy | None, how: Sampling) -> rollout.Rollout:
+    """Where the episodes are played; no learner: an endpoint plays."""
+    limits = rollout.Limits(args.max_tokens, args.max_turns)
+    if learner is None:
+        return rollout.Rollout({}, {}, limits, temperature=args.temperature, most=args.rows)
+    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops, dialogues=4 * args.rows)
+    sampler.load(learner.params)
+    return rollout.Rollout({players.LEARNER: sampler}, learner.chat, limits, temperature=args.temperature)
+
+
+def play(args: argparse.Namespace, player: rollout.Rollout, todo: Sequence[rollout.Job]) -> list[Episode]:
     """All episodes, in the order of the jobs; those that are finished already are taken from DIR, the others added there."""
     before = kept(args.out)
     keys = [key(job.game.name, job.instance, job.sample) for job in todo]
@@ -123,9 +135,6 @@ def play(args: argparse.Namespace, learner: policy.Policy, todo: Sequence[rollou
     if before:
         print(f"{len(todo) - len(left)} of {len(todo)} episodes were finished already")
     metrics.replace(args.out / PARTIAL, "".join(metrics.json_text(e.to_json()) + "\n" for e in before.values()))
-    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops, dialogues=4 * args.rows)
-    sampler.load(learner.params)
-    player = rollout.Rollout({players.LEARNER: sampler}, learner.chat, rollout.Limits(args.max_tokens, args.max_turns))
     with (
         open(args.out / PARTIAL, "a", encoding="utf-8") as file,
         tqdm(initial=len(todo) - len(left), total=len(todo), unit="episode", disable=None) as bar,
@@ -145,7 +154,7 @@ def finished(todo: Sequence[rollout.Job], episodes: Sequence[Episode]) -> tuple[
     """Without the episodes whose engine failed, which say nothing about the policy; exits if none is left."""
     pairs = [(job, episode) for job, episode in zip(todo, episodes) if not episode.failed]
     if failed := len(episodes) - len(pairs):
-        print(f"{failed} of {len(episodes)} episodes were dropped: their engines failed", file=sys.stderr)
+        print(f"{failed} of {len(episodes)} episodes were dropped: their engines or their partners failed", file=sys.stderr)
     if not pairs:
         raise SystemExit("error: no episode came to an end")
     return [job for job, _ in pairs], [episode for _, episode in pairs]
@@ -160,10 +169,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.instances and len(names) != 1:
             raise ValueError("--instances wants --suite to name one game")
         compilation_cache()
-        learner = policy.load(args.checkpoint)
-        if learner.chat is None:
+        learner = None if players.is_remote(args.checkpoint) else policy.load(args.checkpoint)
+        if learner and learner.chat is None:
             raise ValueError(f"--checkpoint={args.checkpoint} has no tokenizer")
-        trained = learner.trained()
+        trained = learner.trained() if learner else {"form": "full", "players": ()}
         form = args.form or trained["form"]
         specs = trained["players"] if args.players is None else tuple(filter(None, args.players.split(",")))
         todo, how = jobs(args, names, form, specs), Sampling(args.temperature)
@@ -173,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     partners = f" against {', '.join(specs)}" if specs else ", all seats its own"
     source = args.instances or f"{args.split} split"
     print(f"{args.checkpoint} plays {', '.join(names)} ({source}, {form} prompts, temperature {args.temperature:g}){partners}")
-    todo, episodes = finished(todo, play(args, learner, todo, how))
+    todo, episodes = finished(todo, play(args, table(args, learner, how), todo))
     made = scores.write_results(args.out, args.checkpoint, episodes)
     metrics.replace(args.out / "episodes.jsonl", "".join(metrics.json_text(e.to_json()) + "\n" for e in episodes))
     first = [pair for pair in zip(todo, episodes) if pair[0].sample == 0]  # a clembench tree has one play of each instance

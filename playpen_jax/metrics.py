@@ -120,7 +120,8 @@ def episode_metrics(episodes: Iterable[Episode]) -> dict[str, float]:
     everything = list(episodes)
     episodes = [episode for episode in everything if not episode.failed]
     if len(episodes) < len(everything):
-        found["stops/error"] = [episode.failed for episode in everything]
+        for stop in ("error", "partner"):
+            found[f"stops/{stop}"] = [episode.stop == stop for episode in everything]
     for episode in episodes:
         levels[episode.game].add(episode.level)
         blamed[episode.game].append(None if episode.played else episode.outcome.seat)

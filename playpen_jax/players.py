@@ -11,6 +11,7 @@ from games import make
 from games.core import Game, Play, Player
 
 LEARNER = "learner"
+REMOTE = ("http://", "https://")  # a partner behind an endpoint: http://HOST[:PORT]/v1#MODEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Scripted:
 
     def reply(self, play: Play, seed: str) -> str:
         return self.player(play.view(play.ask.seat, seed, self.strength))
+
+
+def is_remote(spec: str) -> bool:
+    """Whether an endpoint answers for this player."""
+    return spec.startswith(REMOTE)
 
 
 def scripted(game: Game, seat: str, spec: str) -> Scripted:
@@ -69,7 +75,7 @@ def parse(specs: Sequence[str], games: Sequence[str]) -> dict[str, dict[str, str
 def check_seats(game: Game, seats: Mapping[str, str], policies: Iterable[str]) -> None:
     """Raise `ValueError` for a player that is neither one of the game's own nor a policy; chance is never a policy's."""
     for seat, spec in seats.items():
-        if spec not in policies or seat in game.chance:
+        if seat in game.chance or not (spec in policies or is_remote(spec)):
             scripted(game, seat, spec)
 
 

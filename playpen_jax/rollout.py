@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from games.core import Game, Outcome, Play
 from playpen_jax.chat import Chat
-from playpen_jax.players import Scripted, scripted
+from playpen_jax.endpoint import Endpoint, EndpointError
+from playpen_jax.players import LEARNER, Scripted, is_remote, scripted
 from playpen_jax.sampler.sampler import Reply, Sampler
 from playpen_jax.types import Episode, TokenRow, Turn
 
@@ -69,8 +71,8 @@ class _Dialogue:
 class _Live:
     """An episode that is being played."""
 
-    def __init__(self, number: int, job: Job):
-        self.number, self.job = number, job
+    def __init__(self, number: int, job: Job, tries: int = 0):
+        self.number, self.job, self.tries = number, job, tries  # tries: how often it was played before
         self.turns: list[Turn] = []
         self.dialogues: dict[str, _Dialogue] = {}
         self.scripted: dict[str, Scripted] = {}
@@ -100,9 +102,28 @@ class _Live:
         seat = self.play.ask.seat if self.play.ask else None
         self.cut_outcome = Outcome("aborted", math.nan, n, n, 0, reason=why, seat=seat)
 
+    def said(self, seat: str) -> list[dict[str, str]]:
+        """What a seat has heard and said, and what it is asked now, as messages."""
+        found = []
+        for turn in self.turns:
+            if turn.seat == seat:
+                found += [{"role": "user", "content": turn.message}, {"role": "assistant", "content": turn.reply}]
+        return [*found, {"role": "user", "content": self.play.ask.text}]
+
+    def partners_fault(self) -> str | None:
+        """Why the episode says nothing of the learner: who else than it, and than the game's own players, ended it."""
+        if self.stop == "partner":
+            return self.cut_outcome.reason
+        outcome = self.play.outcome if self.stop is None else None
+        spec = self.job.seats.get(outcome.seat or "") if outcome and outcome.status == "aborted" else None
+        guilty = (
+            spec is not None and spec != LEARNER and outcome.seat not in self.scripted and LEARNER in self.job.seats.values()
+        )
+        return f"{spec} broke a rule: {outcome.reason}" if guilty else None
+
     def episode(self) -> Episode:
         outcome = self.play.outcome if self.stop is None else self.cut_outcome
-        rows = {seat: d.row_of_tokens() for seat, d in self.dialogues.items() if self.stop != "error"}
+        rows = {seat: d.row_of_tokens() for seat, d in self.dialogues.items() if self.stop not in ("error", "partner")}
         return Episode(
             self.job.game.name,
             self.job.instance,
@@ -118,21 +139,35 @@ class _Live:
 class Rollout:
     """Plays jobs with the given policies (name -> sampler); the same jobs give the same episodes in any order and company.
 
-    `chat`: that of all policies, or name -> chat.
+    `chat`: that of all policies, or name -> chat. endpoints: URL#MODEL -> who answers there, at `temperature`; those that are
+    not given are made. An episode that a partner of the learner ended, by breaking a rule or by not answering, is played again
+    `again` times. most: episodes that wait for endpoints at once.
     """
 
-    def __init__(self, samplers: Mapping[str, Sampler], chat: Chat | Mapping[str, Chat], limits: Limits):
-        self.samplers, self.limits = dict(samplers), limits
+    def __init__(
+        self,
+        samplers: Mapping[str, Sampler],
+        chat: Chat | Mapping[str, Chat],
+        limits: Limits,
+        endpoints: Mapping[str, Endpoint] | None = None,
+        temperature: float = 1.0,
+        again: int = 1,
+        most: int = 256,
+    ):
+        self.samplers, self.limits, self.endpoints = dict(samplers), limits, dict(endpoints or {})
         self.chats = chat if isinstance(chat, Mapping) else dict.fromkeys(samplers, chat)
+        self.temperature, self.again, self.most = temperature, again, most
 
     def play(self, jobs: Iterable[Job], done: Callable[[Episode], None] = lambda episode: None) -> list[Episode]:
         """All episodes, in the order of the jobs; `done` hears of each as it ends.
 
-        One whose engine raised an exception has the stop "error" and no rows: it is to be left out, and counted.
+        One whose engine raised an exception has the stop "error", one that a partner ended again and again "partner"; they have
+        no rows: they are to be left out, and counted.
         """
         waiting: Iterator[tuple[int, Job]] = enumerate(jobs)
         following = next(waiting, None)
         speaking: dict[tuple[str, int], tuple[_Live, str]] = {}  # (policy, row) -> who speaks there
+        calls: dict[Future, tuple[_Live, str]] = {}  # who waits for an endpoint
         episodes: dict[int, Episode] = {}
 
         def advance(live: _Live) -> None:
@@ -144,18 +179,34 @@ class Rollout:
                 elif live.job.seats[seat] in self.samplers:
                     if self._ask(live, seat, speaking):
                         return
+                elif live.job.seats[seat] in self.endpoints:
+                    calls[self._call(live, seat)] = live, seat
+                    return
                 else:
                     self._scripted(live, seat)
             for seat, dialogue in live.dialogues.items():
                 self.samplers[live.job.seats[seat]].drop(dialogue.row)
+            if fault := live.partners_fault():
+                if live.tries < self.again:
+                    job = dataclasses.replace(live.job, seed=f"{live.job.seed}/again")
+                    again = _Live(live.number, job, live.tries + 1)
+                    self._seat(again)
+                    return advance(again)
+                live.cut("partner", fault)
             episodes[live.number] = live.episode()
             done(episodes[live.number])
 
-        while following is not None or speaking:
-            while following is not None and self._room(following[1]):
+        while following is not None or speaking or calls:
+            while following is not None and len(calls) < self.most and self._room(following[1]):
                 live = _Live(*following)
                 self._seat(live)
                 following = next(waiting, None)
+                advance(live)
+            if calls and not speaking:
+                wait(calls, return_when=FIRST_COMPLETED)
+            for call in [call for call in calls if call.done()]:
+                live, seat = calls.pop(call)
+                self._answered(live, seat, call)
                 advance(live)
             for name, sampler in self.samplers.items():
                 for reply in sampler.run() if sampler.busy else ():
@@ -175,6 +226,9 @@ class Rollout:
         for seat, spec in live.job.seats.items():
             if spec in self.samplers:
                 live.dialogues[seat] = _Dialogue(self.samplers[spec].take())
+            elif is_remote(spec):
+                if spec not in self.endpoints:
+                    self.endpoints[spec] = Endpoint.of(spec)
             else:
                 live.scripted[seat] = scripted(live.job.game, seat, spec)
 
@@ -182,6 +236,19 @@ class Rollout:
         text = live.engine(lambda: live.scripted[seat].reply(live.play, live.job.seed))
         if live.stop is None:
             live.answer(seat, live.job.seats[seat], text)
+
+    def _call(self, live: _Live, seat: str) -> Future:
+        """Ask the seat's endpoint; its draws are asked to repeat too."""
+        turn = sum(1 for past in live.turns if past.seat == seat)
+        seed = token_key(live.job.seed, live.job.sample, seat, turn)[0] >> 1
+        endpoint = self.endpoints[live.job.seats[seat]]
+        return endpoint.submit(live.said(seat), self.limits.max_tokens, self.temperature, seed)
+
+    def _answered(self, live: _Live, seat: str, call: Future) -> None:
+        try:
+            live.answer(seat, live.job.seats[seat], call.result())
+        except EndpointError as error:
+            live.cut("partner", str(error))
 
     def _ask(self, live: _Live, seat: str, speaking: dict) -> bool:
         """Hand the pending message to the seat's policy; False if the dialogue has no room for it and a reply."""

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Int
 
 from games.core import Outcome
 
-# why an episode stopped: the rules ended it, too many turns, no room left, its engine failed (no result: to be left out)
-STOPS = ("end", "turns", "context", "error")
+# why an episode stopped: the rules ended it, too many turns, no room left, and without a result, to be left out: its engine
+# failed, or a partner of the learner broke a rule or did not answer
+STOPS = ("end", "turns", "context", "error", "partner")
 TURN_STOPS = ("stop", "length", "text")  # why a reply stopped: end of turn sampled, token limit, not sampled by us
 
 
@@ -93,8 +94,8 @@ class Episode:
 
     @property
     def failed(self) -> bool:
-        """Neither won, lost nor aborted: the engine raised an exception."""
-        return self.stop == "error"
+        """Neither won, lost nor aborted by the learner: the engine raised an exception, or a partner is to blame."""
+        return self.stop in ("error", "partner")
 
     @property
     def played(self) -> bool:

@@ -7,13 +7,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import games
 import playpen_jax as pp
-from playpen_jax import serve
+from playpen_jax import evaluate, metrics, rollout, serve
 from playpen_jax.endpoint import Endpoint, EndpointError
+from playpen_jax.sampler.sample import Sampling
+from playpen_jax.sampler.sampler import Sampler
 
 PROMPT = [{"role": "user", "content": "Say a letter."}]
 
@@ -209,3 +213,71 @@ def test_nobody_there():
         made.submit(PROMPT, 5).result(timeout=30)
     with pytest.raises(ValueError, match="is no address of an endpoint"):
         Endpoint("localhost:8000")
+
+
+def jobs(seats: dict, n: int = 4) -> list[rollout.Job]:
+    game = games.make("taboo")
+    return [rollout.Job(game, instance, seats, 0, f"{i}", "short") for i, instance in enumerate(game.instances("train", n))]
+
+
+LIMITS = rollout.Limits(max_tokens=12, max_turns=10)
+
+
+def test_a_partner_behind_an_endpoint_plays_as_it_would_here(server):
+    """Greedy: the same words as the policy itself says in that seat."""
+    tiny, where = pp.load("tiny"), address(server)
+    remote = rollout.Rollout({}, {}, LIMITS, temperature=0.0).play(jobs({"describer": "scripted", "guesser": where}))
+    sampler = Sampler(tiny.config, 4, 128, Sampling(0.0), tiny.chat.stops)
+    sampler.load(tiny.params)
+    here = rollout.Rollout({"learner": sampler}, tiny.chat, LIMITS).play(jobs({"describer": "scripted", "guesser": "learner"}))
+    words = lambda episodes: [[turn.reply for turn in e.turns] for e in episodes]
+    assert words(remote) == words(here) and all(not e.rows for e in remote)
+    assert {turn.player for e in remote for turn in e.turns} == {"scripted", where}
+
+
+class Told:
+    """An endpoint that answers by a plan."""
+
+    def __init__(self, *plan):
+        self.plan, self.asked = list(plan), []
+
+    def submit(self, dialogue, max_tokens, temperature, seed):
+        self.asked.append(dialogue)
+        found, answer = Future(), self.plan.pop(0)
+        found.set_exception(answer) if isinstance(answer, Exception) else found.set_result(answer)
+        return found
+
+
+def learn_beside(told: Told, n: int = 1) -> list:
+    tiny = pp.load("tiny")
+    sampler = Sampler(tiny.config, 4, 128, Sampling(1.0), tiny.chat.stops)
+    sampler.load(tiny.params)
+    player = rollout.Rollout({"learner": sampler}, tiny.chat, LIMITS, {"http://partner": told})
+    return player.play(jobs({"describer": "http://partner", "guesser": "learner"}, n))
+
+
+def test_an_abort_of_the_partner_is_played_again_then_left_out():
+    (first,) = learn_beside(Told("I break the form", "I break it again"))
+    assert first.stop == "partner" and first.failed and not first.rows
+    assert first.outcome.status == "aborted" and "http://partner broke a rule" in first.outcome.reason
+    told = Told("I break the form", "CLUE: a thing", "CLUE: a thing", "CLUE: a thing")
+    (second,) = learn_beside(told)
+    assert second.stop == "end" and second.turns[0].reply == "CLUE: a thing" and second.rows.keys() == {"guesser"}
+    assert told.asked[0] == told.asked[1] and len(told.asked[0]) == 1
+
+
+def test_a_partner_that_does_not_answer_is_counted_not_scored():
+    silent = EndpointError("nobody there")
+    (episode,) = learn_beside(Told(silent, silent))
+    assert episode.stop == "partner" and episode.outcome.reason == "nobody there" and not episode.rows
+    found = metrics.episode_metrics([episode])
+    assert found["stops/partner"] == 1.0 and not any(name.startswith("games/") for name in found)
+
+
+def test_an_endpoint_is_evaluated(server, tmp_path, capsys):
+    argv = ["--suite=guesswhat", "--episodes=2", "--form=short", "--max-tokens=12", "--players=guesswhat.answerer=scripted"]
+    assert evaluate.main([f"--checkpoint={address(server)}#tiny", f"--out={tmp_path / 'remote'}", *argv]) == 0
+    assert evaluate.main(["--checkpoint=tiny", f"--out={tmp_path / 'here'}", "--context=128", *argv]) == 0
+    remote, here = (metrics.read(tmp_path / name / "episodes.jsonl") for name in ("remote", "here"))
+    words = lambda episodes: [[turn["reply"] for turn in e["turns"]] for e in episodes]
+    assert words(remote) == words(here) and [e["outcome"] for e in remote] == [e["outcome"] for e in here]
