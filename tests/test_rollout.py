@@ -410,7 +410,7 @@ def test_an_exception_in_an_engine_drops_that_episode_alone(make, capsys):
     assert rollout.samplers["learner"].free == ROWS
     found = metrics.episode_metrics(episodes)
     assert found["stops/error"] == pytest.approx(3 / 7) and found["games/chatter/success"] == 1
-    assert metrics.episode_metrics(episodes[1::2]) == {"stops/error": 1}
+    assert metrics.episode_metrics(episodes[1::2]) == {"stops/error": 1, "stops/partner": 0}
 
 
 # ---------------------------------------------------------------------------------------------- records
