@@ -1,4 +1,4 @@
-"""Learn by playing, with the embedded model: walk a map room by room, see all of it, or find one room.
+"""Learn by playing, with the embedded model: walk a map that is told room by room, visit all of it, and say when it is done.
 
 python -m playpen_jax.train --config=grpo.py
 """
@@ -9,12 +9,12 @@ from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, 
 def config() -> Config:
     return Config(
         steps=40,
-        games=("textmapworld", "textmapworld_specificroom"),
+        games=("textmapworld",),
         players=(),
         form="short",
         rollout=Rollout(rows=64, context=256, max_tokens=32),
-        grpo=Grpo(instances=12, plays=16),
-        optim=Optim(learning_rate=6e-4, schedule="linear"),
+        grpo=Grpo(instances=8, plays=12),
+        optim=Optim(learning_rate=6e-4),
         batch=Batching(length=256, micro=16),
         eval=Evaluation(every=10, split="test", episodes=60, plays=4),
         checkpoints=Checkpoints(every=10),
