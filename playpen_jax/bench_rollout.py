@@ -100,13 +100,15 @@ def decode(c: model.ModelConfig, layers: Any, batch: int, context: int, chunk: i
     pages = context // PAGE
     kept = store.empty(c, batch * pages, PAGE, batch, None)
     where = Where(np.arange(batch * pages, dtype=np.int32).reshape(1, batch, pages), np.arange(batch, dtype=np.int32)[None])
-    program = programs.decode(c, Sampling(1.0), (), chunk)
+    program, window = programs.decode(c, Sampling(1.0), (), chunk), store.empty_window(c, batch, context, None)
     full = partial(np.full, batch, dtype=np.int32)
     keys = np.zeros((batch, 2), np.uint32)
 
     def call():
-        nonlocal kept
-        kept, out = program(layers, kept, where, full(5), full(context - chunk), full(1), full(0), full(2 * chunk), keys)
+        nonlocal kept, window
+        kept, window, out = program(
+            layers, kept, window, where, full(5), full(context - chunk), full(1), full(0), full(2 * chunk), keys
+        )
         return out
 
     seconds = best(call) / chunk

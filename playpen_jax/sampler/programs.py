@@ -14,6 +14,9 @@ from playpen_jax.sampler import store
 from playpen_jax.sampler.sample import Sampling, sample, uniforms
 from playpen_jax.sampler.store import PAGE
 
+# logical axis -> mesh axis of the weights while they decode: whole on every shard of rows
+DECODING = {axis: place for axis, place in sharding.RULES.items() if place == "tensor"}
+
 
 @cache
 def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Callable:
@@ -21,8 +24,7 @@ def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Callable:
     program = partial(model.unstack, c)
     if mesh is None:
         return jax.jit(program)
-    whole = {axis: place for axis, place in sharding.RULES.items() if place == "tensor"}
-    laid = partial(sharding.shardings, model.logical_axes(c), mesh=mesh, rules=whole)
+    laid = partial(sharding.shardings, model.logical_axes(c), mesh=mesh, rules=DECODING)
     return jax.jit(lambda params: program(jax.lax.with_sharding_constraint(params, laid(params))))
 
 
@@ -53,11 +55,22 @@ def prefill(c: model.ModelConfig) -> Callable:
 
 
 @cache
-def decode(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...], chunk: int, mesh: Mesh | None = None) -> Callable:
-    """Up to `chunk` steps for all active rows; stops early when none is left. What was said is whole on every device."""
+def load(c: model.ModelConfig) -> Callable:
+    """Reads some rows of a window, `lanes` [Z, n] of each shard, from the pages."""
 
     @partial(jax.jit, donate_argnums=1)
-    def program(layers, kept, where, token, position, active, count, budget, keys):
+    def program(kept, window, where, lanes):
+        return store.load(c, kept, window, where, lanes)
+
+    return program
+
+
+@cache
+def decode(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...], chunk: int, mesh: Mesh | None = None) -> Callable:
+    """Up to `chunk` steps for all active rows in their window; stops when none is left. What was said is whole everywhere."""
+
+    @partial(jax.jit, donate_argnums=(1, 2))
+    def program(layers, kept, window, where, token, position, active, count, budget, keys):
         rows, span = token.shape[0], where.pages.shape[2] * PAGE
         ends = jnp.asarray(stops, jnp.int32)
         before = position
@@ -79,12 +92,11 @@ def decode(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...], chunk: i
             return (carry[0] < chunk) & (carry[4] > 0).any()
 
         zeros = jnp.zeros((rows, chunk), jnp.float32)
-        window = store.window(c, kept, where)
         start = (jnp.int32(0), window, token, position, active, count, jnp.zeros((rows, chunk), jnp.int32), zeros, zeros)
         i, window, token, position, active, count, ids, logps, sampled = jax.lax.while_loop(more, step, start)
         written = before[:, None] + jnp.arange(chunk, dtype=jnp.int32)[None]
         kept = store.keep(c, kept, window, where, written, written < position[:, None])
         out = (ids, logps, sampled, i, active, count)
-        return kept, out if mesh is None else jax.lax.with_sharding_constraint(out, sharding.replicated(mesh))
+        return kept, window, out if mesh is None else jax.lax.with_sharding_constraint(out, sharding.replicated(mesh))
 
     return program

@@ -16,7 +16,8 @@ from playpen_jax.sampler.counters import Clock, Counters
 from playpen_jax.sampler.pages import Pages
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.schedule import Dialogue, Line, Shard, bucket
-from playpen_jax.sampler.store import PAGE, Where
+from playpen_jax.sampler.store import PAGE
+from playpen_jax.sampler.windows import Window, blank, point
 
 PREFILL = 256  # tokens (lines times width) of one prefill call and shard
 PREFILL_WIDTHS = (8, 32, 128)  # new tokens per line and call, smallest that fits: few, as each is compiled for every span
@@ -97,6 +98,7 @@ class Sampler:
         self._held: dict[int, Dialogue] = {}
         self._free = list(range(self.dialogues))[::-1]
         self._flights: deque[_Flight] = deque()
+        self._windows: dict[int, Window] = {}
         self._turns = self._calls = self._cohort = 0
         self._finished: list[int] = [0, 0]  # dialogues, and their tokens
         self._clock = Clock()
@@ -226,27 +228,17 @@ class Sampler:
         span = self._span(max(line.start + line.count for each in lines for line in each))
         tokens = np.zeros((self.shards, height, width), np.int32)
         start, length = np.zeros((self.shards, height), np.int32), np.zeros((self.shards, height), np.int32)
-        where = self._where(height, span)
+        where = blank(self.shards, height, span, self._seats)
         for z, each in enumerate(lines):
             for i, line in enumerate(each):
                 d = line.dialogue
                 tokens[z, i, : line.count] = d.ids[line.start : line.start + line.count]
                 start[z, i], length[z, i] = line.start, line.count
-                self._point(where, z, i, d)
+                point(where, z, i, d)
         self.counters.prefilled += int(length.sum())
         self.counters.places += tokens.size
         self._dispatching()
         self._store = self._prefill(self._layers, self._store, tokens, start, length, where)
-
-    def _where(self, height: int, span: int) -> Where:
-        return Where(
-            np.zeros((self.shards, height, span // PAGE), np.int32), np.full((self.shards, height), self._seats, np.int32)
-        )
-
-    def _point(self, where: Where, z: int, i: int, d: Dialogue) -> None:
-        places = d.places[: where.pages.shape[2]]
-        where.pages[z, i, : len(places)] = places
-        where.seats[z, i] = d.seat
 
     # --- decoding
 
@@ -265,7 +257,13 @@ class Sampler:
             return False
         height = self._lanes[cohort]
         span = self._span(max(d.cached for d in speakers if d is not None) + self.chunk)
-        where = self._where(height, span)
+        if cohort not in self._windows or self._windows[cohort].span != span:
+            self._windows.pop(cohort, None)  # the old one makes room for the new
+            self._windows[cohort] = Window(self.c, self.shards, height, span, self.mesh)
+        window = self._windows[cohort]
+        self._dispatching()
+        window.bring(self._store, speakers, self._seats)
+        where = blank(self.shards, height, span, self._seats)
         state = {name: np.zeros(len(speakers), np.int32) for name in ("token", "position", "active", "count", "budget")}
         keys = np.zeros((len(speakers), 2), np.uint32)
         for i, d in enumerate(speakers):
@@ -274,9 +272,10 @@ class Sampler:
                 for name, x in zip(state, now):
                     state[name][i] = x
                 keys[i] = d.key
-                self._point(where, *divmod(i, height), d)
+                point(where, *divmod(i, height), d)
         self._dispatching()
-        self._store, out = self._decode(self._layers, self._store, where, **state, keys=keys)
+        told = self._decode(self._layers, self._store, window.rows, where, **state, keys=keys)
+        self._store, window.rows, out = told
         flight = _Flight(cohort, speakers, out)
         for d in speakers:
             if d is not None:

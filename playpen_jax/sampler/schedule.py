@@ -36,6 +36,7 @@ class Dialogue:
     logps: list[float] = dataclasses.field(default_factory=list)
     sampled_logps: list[float] = dataclasses.field(default_factory=list)
     flight: Any = None  # the chunk of decoding that is under way
+    pauses: int = 0  # how often it had to give way
 
     @property
     def missing(self) -> int:
@@ -201,11 +202,17 @@ class Shard:
             return
         del d.pages[kept:]
         if not self.shares:
-            self.pages.leave(self._end(d), False)
-            self.pages.hold(self.pages.root, False)
-            d.pages.clear()
+            self._restart(d)
         del d.places[len(d.pages) :]
         d.cached = sum(len(page.ids) for page in d.pages)
+
+    def _restart(self, d: Dialogue) -> None:
+        """As if nothing of it were in the cache."""
+        self.pages.leave(self._end(d), False)
+        self.pages.hold(self.pages.root, False)
+        d.pages.clear()
+        d.places.clear()
+        d.cached = 0
 
     # --- places
 
@@ -234,8 +241,12 @@ class Shard:
 
     def _pause(self, d: Dialogue) -> None:
         """Back to those that wait, so that its pages may go; its reply goes on later where it stood."""
+        ahead = d.flight is not None  # the device is past what will be kept of the reply, and so is a state
         self.stop(d)
+        if ahead and not self.shares:
+            self._restart(d)
         self.feed(d)
+        d.pauses += 1
         self.paused += 1
 
     def _end(self, d: Dialogue) -> Page:

@@ -56,16 +56,22 @@ def placed(mesh: Mesh | None, heads: int, rank: int) -> NamedSharding | None:
     return NamedSharding(mesh, PartitionSpec(RULES["batch"], None, tensor, *(None,) * (rank - 3)))
 
 
+def _zeros(c: model.ModelConfig, pages: int, size: int, seats: int, shards: int) -> Store:
+    paged, states = (jax.tree.leaves(model.empty_cache(c, rows, size)) for rows in (pages, seats))
+    leaves = [page if axis else state for page, state, axis in zip(paged, states, axes(c))]
+    return tree(c, [jnp.broadcast_to(x[None], (shards, *x.shape)) for x in leaves])
+
+
+def abstract(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: Mesh | None) -> Store:
+    """Shapes and places of pages and seats of every shard."""
+    shapes = jax.eval_shape(partial(_zeros, c, pages, size, seats, shard_count(mesh)))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed(mesh, x.shape[2], x.ndim)), shapes)
+
+
 def empty(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: Mesh | None) -> Store:
     """Pages and seats of every shard, all zero; made where they lie."""
-
-    def make():
-        paged, states = (jax.tree.leaves(model.empty_cache(c, rows, size)) for rows in (pages, seats))
-        leaves = [page if axis else state for page, state, axis in zip(paged, states, axes(c))]
-        return tree(c, [jnp.broadcast_to(x[None], (shard_count(mesh), *x.shape)) for x in leaves])
-
-    shardings = jax.tree.map(lambda x: placed(mesh, x.shape[2], x.ndim), jax.eval_shape(make))
-    return jax.jit(make, out_shardings=None if mesh is None else shardings)()
+    at = None if mesh is None else jax.tree.map(lambda x: x.sharding, abstract(c, pages, size, seats, mesh))
+    return jax.jit(partial(_zeros, c, pages, size, seats, shard_count(mesh)), out_shardings=at)()
 
 
 def tree(c: model.ModelConfig, leaves: list) -> Any:
@@ -85,6 +91,34 @@ def window(c: model.ModelConfig, store: Store, where: Where) -> model.Cache:
         return rows.reshape(-1, *rows.shape[2:])
 
     return tree(c, [read(kept, axis) for kept, axis in zip(jax.tree.leaves(store), axes(c), strict=True)])
+
+
+def abstract_window(c: model.ModelConfig, rows: int, span: int, mesh: Mesh | None) -> model.Cache:
+    """Shapes and places of a window of all rows of a cohort: [B, ...]."""
+
+    def place(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        at = placed(mesh, x.shape[1], x.ndim + 1)
+        spec = at and PartitionSpec(at.spec[0], *at.spec[2:])  # it has no axis of pages
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at and NamedSharding(mesh, spec))
+
+    return jax.tree.map(place, jax.eval_shape(partial(model.empty_cache, c, rows, span)))
+
+
+def empty_window(c: model.ModelConfig, rows: int, span: int, mesh: Mesh | None) -> model.Cache:
+    """A window for `load` to fill; made where it lies."""
+    at = None if mesh is None else jax.tree.map(lambda x: x.sharding, abstract_window(c, rows, span, mesh))
+    return jax.jit(partial(model.empty_cache, c, rows, span), out_shardings=at)()
+
+
+def load(c: model.ModelConfig, store: Store, rows: model.Cache, where: Where, lanes: Int[Array, "Z n"]) -> model.Cache:
+    """The window with some of its rows, `lanes` of each shard, read anew; lanes outside are left out."""
+    Z = lanes.shape[0]
+
+    def put(old: Array, new: Array) -> Array:
+        old, new = old.reshape(Z, -1, *old.shape[1:]), new.reshape(Z, -1, *new.shape[1:])
+        return jax.vmap(lambda x, i, y: x.at[i].set(y, mode="drop"))(old, lanes, new).reshape(-1, *old.shape[2:])
+
+    return jax.tree.map(put, rows, window(c, store, where))
 
 
 def keep(
