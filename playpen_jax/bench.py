@@ -193,6 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--chunk", type=int, default=16, metavar="N", help="steps of one call of these")
     part.add_argument("--decode-only", action="store_true", help="play no episodes")
     part.add_argument("--grow", type=_numbers, default=[], metavar="B,...", help="only: episodes a second with so many rows")
+    part.add_argument("--devices", type=_numbers, default=[1], metavar="N,...", help="fake ones of --grow, on a CPU")
+    part.add_argument("--plot", type=Path, metavar="FILE", help="an SVG of --grow")
     part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
     part = parts.add_parser("train", help="how fast an update is, beside the machine's rate of matrix products")
     part.add_argument("--size", choices=("10m", "1b", "8b"), default="10m", help="of a Llama with random weights")

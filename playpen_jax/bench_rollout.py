@@ -5,7 +5,12 @@ Every line gives seconds of the clock and of the processor: on a machine that ot
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -17,8 +22,8 @@ import numpy as np
 
 import games
 from games.core import Ask, Game, Outcome
+from playpen_jax import charts, model, players, policy, sharding
 from playpen_jax import config as configs
-from playpen_jax import model, players, policy, sharding
 from playpen_jax.chat import ByteTokenizer, Chat
 from playpen_jax.rollout import Job, Limits, Rollout
 from playpen_jax.sampler import programs, store
@@ -285,16 +290,48 @@ def measure(options: Any) -> Iterator[dict]:
 
 
 def grow(options: Any) -> Iterator[dict]:
-    """Episodes a second over rows, and with several devices on all of them, the rows split over them."""
+    """Episodes a second over rows, for each number of devices in a process of its own, and a plot of them."""
+    lines = []
+    for devices in options.devices:
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        wanted = json.dumps({key: getattr(options, key) for key in ("model", "games", "episodes", "plays", "grow")})
+        code = f"from playpen_jax import bench_rollout as b; b.grow_here({wanted!r})"
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"XLA_FLAGS": flags}, stdout=subprocess.PIPE, text=True
+        )
+        if run.returncode:
+            raise SystemExit(f"error: the run on {devices} devices failed")
+        for line in map(json.loads, run.stdout.splitlines()):
+            lines.append(line)
+            yield line
+    if options.plot:
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        options.plot.write_text(growth_plot(lines), encoding="utf-8")
+
+
+def grow_here(wanted: str) -> None:
+    """The lines of one number of devices, the rows split over them, printed as JSON."""
+    options = argparse.Namespace(**json.loads(wanted))
     learner = policy.load(options.model)
     todo, limits = jobs(options.games, options.episodes, options.plays), Limits(32, 40)
     devices = jax.device_count()
     mesh = sharding.make_mesh(configs.Mesh()) if devices > 1 else None
-    for n in options.grow:
+    for n in (n for n in options.grow if n % devices == 0):
         sampler = Sampler(learner.config, n, 512, Sampling(1.0), learner.chat.stops, 4, dialogues=4 * n, mesh=mesh)
         for _ in range(2):
             _, line = play(sampler, learner.params, learner.chat, todo, limits)
-        yield {"what": "growth", "devices": devices} | line
+        print(json.dumps({"what": "growth", "devices": devices} | line), flush=True)
+
+
+def growth_plot(lines: Sequence[Mapping]) -> str:
+    """Episodes a second of the clock over the logarithm of the rows, a line for each number of devices."""
+    runs = []
+    for color, devices in enumerate(sorted({line["devices"] for line in lines})):
+        own = [line for line in lines if line["devices"] == devices]
+        at = np.array([np.log2(line["rows"]) for line in own])
+        speed = np.array([line["episodes_per_second"] for line in own])
+        runs.append(charts.Series(f"{devices} devices", at, speed, color, np.zeros(len(own))))
+    return charts.points_svg(runs, "Episodes a second", "over the logarithm (base 2) of the rows", 0.0)
 
 
 def rounded(line: dict) -> dict:

@@ -55,3 +55,12 @@ def test_decoding_is_held_against_what_the_machine_can_do():
 def test_arguments():
     options = bench._parser().parse_args(["rollout", "--batches=1,2", "--games=wordle,taboo"])
     assert isinstance(options, argparse.Namespace) and options.batches == [1, 2] and options.games == ["wordle", "taboo"]
+
+
+def test_growth_is_drawn_with_a_line_for_each_number_of_devices():
+    rates = {1: (3.0, 9.0, 20.0), 2: (4.0, 11.0)}
+    lines = [
+        {"devices": n, "rows": 2**i, "episodes_per_second": rate} for n, each in rates.items() for i, rate in enumerate(each)
+    ]
+    svg = bench_rollout.growth_plot(lines)
+    assert svg.startswith("<svg") and "1 devices" in svg and "2 devices" in svg and "Episodes a second" in svg

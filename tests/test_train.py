@@ -26,7 +26,7 @@ from tests.test_checkpoint import DAMAGE, bits, restore
 CONFIG = ROOT / "tests" / "letters.py"
 STEPS = 4
 SHORT = {"steps": STEPS, "grpo.beta": 0.05, "checkpoints.every": 1, "checkpoints.keep": 10, "eval.every": 2}
-TIMES = ("time/", "step_time", "rollout/tokens_per_second")  # metrics that no two runs share
+TIMES = ("time/", "step_time", "rollout/tokens_per_second", "rollout/waiting_for_host")  # metrics that no two runs share
 
 
 def argv(workdir: Path, settings: dict) -> list[str]:
