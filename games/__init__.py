@@ -50,6 +50,8 @@ TABLE: dict[str, str] = {
     "ifeval": "games.ifeval:IFEVAL",
     "ta_sokoban": "games.ta_sokoban:TA_SOKOBAN",
 }
+# prefix -> "module:function" that makes the games called prefix:NAME
+HOUSES = {"textarena": "playpen_jax.bridges.textarena:game"}
 _REGISTERED: dict[str, Game] = {}
 
 
@@ -65,12 +67,20 @@ def make(name: str) -> Game:
     """The game called `name`; an unknown name raises `KeyError` with the nearest one."""
     if name in _REGISTERED:
         return _REGISTERED[name]
+    if name.partition(":")[0] in HOUSES and ":" in name:
+        return _guest(*name.split(":", 1))
     if name not in TABLE:
         near = difflib.get_close_matches(name, names(), 1)
         raise KeyError(
             f"unknown game {name!r}" + (f": did you mean {near[0]!r}?" if near else f": one of {', '.join(names())}")
         )
     return _load(name)
+
+
+@functools.cache
+def _guest(house: str, name: str) -> Game:
+    module, function = HOUSES[house].split(":")
+    return getattr(importlib.import_module(module), function)(name)
 
 
 @functools.cache
