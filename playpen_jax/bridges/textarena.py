@@ -73,15 +73,15 @@ def _started(name: str, players: int, seed: int):
 
 def _fewest(name: str) -> int:
     """The smallest number of players that the environment takes."""
-    from textarena import TwoPlayerState
+    from textarena import SinglePlayerState
 
     problem: Exception | None = None
     for count in range(1, MOST + 1):
         try:
             with Chance(0).drawn():
                 state = _started(name, count, 0).state
-            if count >= 2 or not isinstance(state, TwoPlayerState):  # not all of them refuse a lone player
-                return count
+            if state.num_players == count and (count > 1 or isinstance(state, SinglePlayerState)):
+                return count  # not all environments refuse another number
         except AssertionError as error:  # how TextArena refuses a number of players
             problem = error
         except Exception as error:  # a missing word list, a package, a service: other people's code, any kind
