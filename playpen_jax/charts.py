@@ -136,7 +136,8 @@ def _range(lines: Sequence[Series], low: float | None) -> tuple[float, float]:
             seen += [smooth(s.values), np.percentile(s.values, (1, 99)) if len(s.values) > 20 else s.values]
     values = np.concatenate(seen)
     bottom, top = float(values.min()) if low is None else low, float(values.max())
-    least = 0.02 * max(abs(top), abs(bottom)) or 1.0  # narrower than this, the marks could not be told apart
+    size = max(abs(top), abs(bottom))
+    least = 0.02 * size if size > 1e-12 else 1.0  # narrower than this, the marks could not be told apart
     widen = max(0.0, least - (top - bottom))
     return (bottom - widen / 2, top + widen / 2) if low is None else (bottom, top + widen)
 

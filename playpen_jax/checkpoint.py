@@ -8,11 +8,14 @@ passed over for the one before, and said so.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import json
 import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -51,19 +54,41 @@ class Checkpoints:
         """Steps of the complete checkpoints, oldest first."""
         return sorted(self._manager.all_steps())
 
-    def save(self, state: TrainState, c: model.ModelConfig) -> None:
-        """Begin to write the state under its step; returns before it is on disk. A step that exists is left alone."""
+    def save(self, state: TrainState, c: model.ModelConfig, memory: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Begin to write the state under its step; returns before it is on disk. A step that exists is left alone.
+
+        `memory` is plain JSON that belongs to it. Raises `OSError` where the disk refuses it, or refused the one before.
+        """
         step = int(state.step)
-        if step in self.steps():
+        self.wait()  # `_seal` must have found the step before by its number
+        if (self.folder / str(step)).exists():
             return
+        meta = {"step": step, "model": dataclasses.asdict(c), "base": self.base, "memory": dict(memory)}
         items = {
             "params": ocp.args.StandardSave(model.split(state.params)[0]),
             "optimizer": ocp.args.StandardSave({"opt_state": state.opt_state, "step": state.step}),
-            "meta": ocp.args.JsonSave({"step": step, "model": dataclasses.asdict(c), "base": self.base}),
+            "meta": ocp.args.JsonSave(copy.deepcopy(meta)),
         }
-        self._manager.wait_until_finished()  # `_seal` must have found the step before by its number
+        if state.reference is not None:
+            items["reference"] = ocp.args.StandardSave(state.reference)
         self._saving = step
-        self._manager.save(step, args=ocp.args.Composite(**items))
+        with self._refusals():
+            self._manager.save(step, args=ocp.args.Composite(**items))
+
+    def wait(self) -> None:
+        """Until what was begun is on disk; raises `OSError` if the disk refused it."""
+        with self._refusals():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Everything that a full disk or a folder that is gone makes Orbax and TensorStore raise, as `OSError`."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._manager.reload()  # it believes that the step is there
+            raise OSError(_line(error)) from error
 
     def _seal(self) -> None:
         """Write the digests of the checkpoint whose files are all there, but which does not bear its final name yet."""
@@ -103,14 +128,32 @@ class Checkpoints:
             "params": ocp.args.StandardRestore(abstract.params),
             "optimizer": ocp.args.StandardRestore({"opt_state": abstract.opt_state, "step": abstract.step}),
         }
+        if like.reference is not None:
+            items["reference"] = ocp.args.StandardRestore(abstract.reference)
         found = self._manager.restore(step, args=ocp.args.Composite(**items))
-        params = model.join(found["params"], frozen)
-        return TrainState(params, found["optimizer"]["opt_state"], found["optimizer"]["step"])
+        params, rest = model.join(found["params"], frozen), found["optimizer"]
+        return TrainState(params, rest["opt_state"], rest["step"], found.get("reference"))
+
+    def memory(self, step: int) -> dict[str, Any]:
+        """What was saved with the state of this step."""
+        meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+        return meta.get("memory", {})
 
     def close(self) -> None:
         """Wait until everything is on disk."""
-        self._manager.wait_until_finished()
+        self.wait()
         self._manager.close()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type | None, *_: Any) -> None:
+        """As `close`; where something has been raised already, a disk that refuses is not told of again."""
+        try:
+            self.close()
+        except Exception:
+            if kind is None:
+                raise
 
 
 def digests(folder: Path) -> dict[str, int]:
@@ -119,7 +162,7 @@ def digests(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): _crc(path) for path in files}
 
 
-def check_digests(folder: Path, items: tuple[str, ...] = ("params", "optimizer", "meta")) -> None:
+def check_digests(folder: Path, items: tuple[str, ...] = ("params", "optimizer", "meta", "reference")) -> None:
     """Raise `CheckpointError` for the first file of these items that is not as it was written."""
     if not (folder / DIGESTS).exists():  # written by a program that knows none
         return

@@ -73,20 +73,48 @@ class Rollout:
     top_k: int = setting(0, "sample among the k likeliest tokens; 0 = all")
     top_p: float = setting(1.0, "sample among the likeliest tokens that hold this probability; 1 = all")
     chunk: int = setting(4, "decode steps between two looks of the host")
+    patience: float = setting(1800.0, "seconds without an episode's end after which those under way are given up; 0: never")
 
 
 @dataclasses.dataclass(frozen=True)
 class Grpo:
+    variant: Literal["grpo", "grpo_tokens", "dr_grpo", "dapo", "gspo", "cispo", "rloo", "reinforce", "rae"] = setting(
+        "grpo_tokens", "a row of the table in losses/grpo.py; it sets what is None below"
+    )
     instances: int = setting(16, "instances (groups) drawn per step")
     plays: int = setting(8, "plays G of each instance")
     reward: Literal["score", "success", "penalty", "shaped"] = setting(
         "score", "score: official score / 100, abort 0 (the paper's); success; penalty for own aborts; shaped by progress"
     )
     role_rewards: tuple[str, ...] = setting((), "other rewards for single roles, as game.seat=reward")
-    scale_rewards: Literal["group", "none"] = setting("group", "divide by the deviation of the group (GRPO) or not (Dr. GRPO)")
-    epsilon: float = setting(0.2, "the ratio is clipped below 1 - epsilon")
-    epsilon_high: float | None = setting(None, "the ratio is clipped above 1 + epsilon_high; None: as epsilon")
-    beta: float = setting(0.0, "weight of the k3 estimate of the KL to the reference; 0: no reference is loaded")
+    share: Literal["own", "team"] = setting("own", "a seat earns its own reward, or the mean of the learner's seats")
+    credit: Literal["episode", "turns", "fork"] = setting(
+        "episode", "who earned it: the whole play, each reply by what came after it, or all from one sampled turn on"
+    )
+    discount: float = setting(1.0, "what a reward is worth one reply earlier, with credit=turns")
+    advantage: Literal["group", "centred", "leave_one_out", "batch", "role"] | None = setting(
+        None,
+        "(R - mean) / std of the plays, R - mean, R - mean of the others, R - mean of the batch, R - running mean of the role",
+    )
+    ratio: Literal["token", "turn", "sequence"] | None = setting(None, "policy over sampler of a token, a reply, or a dialogue")
+    normalise: Literal["tokens", "dialogues", "constant"] | None = setting(
+        None, "tokens: each counts the same; dialogues: each counts the same; constant: batch.length for each dialogue"
+    )
+    epsilon: float | None = setting(None, "the ratio is clipped below 1 - epsilon")
+    epsilon_high: float | None = setting(None, "the ratio is clipped above 1 + epsilon_high")
+    correction: Literal["clip", "none", "truncate", "mask"] = setting(
+        "clip", "the gap between sampler and learner: within the ratio, logged alone, its weight cut at the cap, or masked"
+    )
+    correction_cap: float = setting(2.0, "largest weight of 'truncate'; 'mask' leaves out weights beyond it or its inverse")
+    refill: int | None = setting(None, "rounds in which groups of equal rewards are replaced by plays of fresh instances")
+    overlong: int = setting(0, "a reply that ends among the last so many tokens allowed loses up to overlong_penalty; 0: off")
+    overlong_penalty: float = setting(1.0, "what a reply of rollout.max_tokens loses of its reward")
+    beta: float = setting(0.0, "weight of the KL to the reference; 0: no reference is loaded")
+    kl: Literal["k1", "k2", "k3"] = setting("k3", "how the KL is estimated")
+    kl_gradient: Literal["unbiased", "direct"] = setting("unbiased", "that of the KL itself, or of the estimate (the paper's)")
+    reference: Literal["frozen", "average"] = setting("frozen", "the weights at the start, or their moving average")
+    reference_every: int = setting(64, "updates between two moves of the average")
+    reference_decay: float = setting(0.4, "how much of the old average is kept at each move")
     updates: int = setting(1, "updates made on each batch of episodes")
 
 
@@ -109,6 +137,28 @@ class Data:
     general: tuple[str, ...] = setting((), "files of other instruction data, mixed in so that old skills are kept (sft)")
     general_weight: float = setting(0.1, "share of the examples that come from data.general")
     too_long: Literal["drop", "cut"] = setting("cut", "a dialogue longer than batch.length is dropped, or cut after a turn")
+
+
+@dataclasses.dataclass(frozen=True)
+class Curriculum:
+    draw: Literal["turns", "weights", "learnability"] = setting(
+        "turns", "games and levels in turn, by weights, or by weights and the share of groups whose rewards still differ"
+    )
+    weights: tuple[str, ...] = setting((), "how often, as game=weight or game.level=weight; what is not named has weight 1")
+    floor: float = setting(0.2, "how often what no longer differs is drawn, against what always does")
+    decay: float = setting(0.9, "decay of the running share of groups that differ")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    every: int = setting(20, "steps between two earlier selves kept for the player 'past'")
+    keep: int = setting(5, "how many of the newest are drawn from")
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    rows: int = setting(8, "packed rows of data.general learned beside the plays of each update")
+    weight: float = setting(0.1, "weight of their negative log-likelihood per token")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +204,7 @@ class Optim:
     b1: float = setting(0.9, "decay of the first moment")
     b2: float = setting(0.99, "decay of the second moment")
     clip: float = setting(1.0, "largest global norm of the gradient; 0 = off")
+    skips: int = setting(10, "updates left out because loss or gradient were not finite, after which a run stops")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,12 +218,17 @@ class Mesh:
     data: int = setting(-1, "devices along 'data' (batch rows); -1: all that are left")
     fsdp: int = setting(1, "devices along 'fsdp' (batch rows and weights)")
     tensor: int = setting(1, "devices along 'tensor' (heads and feed-forward width)")
+    rollout: int = setting(0, "devices apart on which the next step is played during the update (grpo); 0: plays come first")
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     every: int = setting(0, "steps between evaluations; 0: only before the first step and after the last")
     split: Literal["validation", "test"] = setting("test", "which instances")
+    games: tuple[str, ...] = setting((), "games that are evaluated though they are not trained")
+    floor: tuple[str, ...] = setting(
+        (), "scores below which a run stops early, as game=score, or game=-points against the score at the start"
+    )
     episodes: int = setting(64, "instances per game")
     plays: int = setting(1, "plays of each instance")
     temperature: float = setting(1.0, "sampling temperature of the evaluated policy")
@@ -183,6 +239,7 @@ class Evaluation:
 class Checkpoints:
     every: int = setting(20, "steps between checkpoints; one is always written at the end")
     keep: int = setting(2, "how many of the newest are kept")
+    patience: float = setting(600.0, "seconds to wait for a disk that refuses to be written")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,14 +250,20 @@ class Config:
     games: tuple[str, ...] = setting(("wordle", "taboo", "guesswhat"), "games to train on, in turn")
     players: tuple[str, ...] = setting(
         ("taboo.describer=scripted", "guesswhat.answerer=scripted"),
-        "who plays a seat, as game.seat=player[:strength]; every seat not named is the learner's",
+        "who plays a seat, as game.seat=player[:strength], or a pool, as game.seat=player*weight|...; beside a game's own "
+        "players there are learner, past, folder:PATH and http://HOST/v1#MODEL; every seat not named is the learner's",
     )
+    held_out: tuple[str, ...] = setting((), "games that must never be trained: a config that names one in `games` is refused")
     form: Literal["full", "short"] = setting("full", "our own prompts, long or short")
     tensorboard: bool = setting(True, "write TensorBoard event files too")
+    tracker: Literal["none", "wandb", "trackio"] = setting("none", "a service that is shown the metrics (an extra)")
     model: Model = section(Model, "the policy")
     lora: Lora = section(Lora, "training adapters alone")
     rollout: Rollout = section(Rollout, "playing and sampling")
     grpo: Grpo = section(Grpo, "learning by playing")
+    curriculum: Curriculum = section(Curriculum, "which games and levels are played")
+    pool: Pool = section(Pool, "earlier selves as partners")
+    replay: Replay = section(Replay, "general data beside the plays")
     sft: Sft = section(Sft, "learning by imitation")
     dpo: Dpo = section(Dpo, "learning by preference")
     data: Data = section(Data, "dialogues to learn from")

@@ -27,6 +27,13 @@ KNOWN = {
     "update_norm": ("Norm of the update", ""),
     "clip_ratio": ("Clipped ratio", "share of tokens"),
     "completions/length": ("Completion length", "tokens"),
+    "completions/terminated_length": ("Length of dialogues that ended", "tokens"),
+    "advantages": ("Advantages", "of replies"),
+    "turns/reached": ("Dialogues that reach a reply", "share"),
+    "turns/length": ("Length of a reply", "tokens, by its number"),
+    "turns/reward": ("Reward of a reply", "by its number"),
+    "replay/nll": ("General data", "negative log-likelihood per token"),
+    "optim/skipped": ("Updates left out", "loss or gradient not finite"),
     "completions/clipped_ratio": ("Replies cut", "share cut at the token limit"),
     "sampling/sampling_logp_difference": ("Sampler and learner", "log-probability gap"),
     "sampling/importance_sampling_ratio": ("Sampler and learner", "probability ratio"),
@@ -74,8 +81,12 @@ def curves(rows: Sequence[Mapping], evaluations: Sequence[tuple[int, Table]]) ->
 def family(key: str) -> str:
     """The name of the chart that a metric belongs to."""
     parts = key.split("/")
-    if parts[0] in ("time", "stops", "reply_stops", "clip_ratio"):
+    if parts[0] in ("time", "stops", "reply_stops", "clip_ratio", "advantages"):
         return parts[0]
+    if parts[0] == "turns":
+        return f"turns/{parts[2]}"
+    if parts[0] == "completions" and parts[-1].endswith("_terminated_length"):
+        return "completions/terminated_length"
     if parts[0] == "completions" and parts[-1].endswith("_length"):
         return "completions/length"
     return "/".join(parts[:2]) if parts[0] == "sampling" else key
@@ -83,7 +94,9 @@ def family(key: str) -> str:
 
 def line_name(key: str) -> str:
     """How a metric is called in the legend of its family's chart."""
-    return key.split("/")[-1].removesuffix("_length").removesuffix("_mean").replace("_", " ")
+    if key.startswith("turns/"):
+        return f"reply {key.split('/')[1]}"
+    return key.split("/")[-1].removesuffix("_length").removesuffix("_mean").removesuffix("_terminated").replace("_", " ")
 
 
 def held_games(evaluations: Sequence[tuple[int, Table]]) -> list[str]:
@@ -118,7 +131,14 @@ def game_figures(
     levels = [key for key in keys if key.startswith(f"{at}/level/")]
     lines = [series(rows, key, key.split("/")[3], (0, 3, 5, 4, 6)[min(i, 4)]) for i, key in enumerate(levels)]
     made = [card(game, "score", score, 0.0), card(game, "per cent of episodes", ends, 0.0)]
-    return [*made, card(game, "score by level", lines, 0.0)] if lines else made
+    if lines:
+        made.append(card(game, "score by level", lines, 0.0))
+    roles = [key for key in keys if key.startswith(f"{at}/") and key.endswith("/reward")]
+    if len(roles) > 1:
+        made.append(
+            card(game, "reward by role", [series(rows, key, key.split("/")[2], i) for i, key in enumerate(roles)], None)
+        )
+    return made
 
 
 def measured(evaluations: Sequence[tuple[int, Table]], game: str, key: str, name: str, color: int) -> Series | None:

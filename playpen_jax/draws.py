@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 import games
 from games.core import Play
 from playpen_jax import config as configs
-from playpen_jax import players, rewards
+from playpen_jax import curriculum, players, rewards
 from playpen_jax.chat import Message
 from playpen_jax.rollout import Job
 
@@ -18,40 +21,70 @@ from playpen_jax.rollout import Job
 def check(config: configs.Config) -> None:
     """Raise `ConfigError` for games, seats and players that do not exist, before anything is loaded."""
     try:
-        players.check(config.players, config.games)
+        players.check(config.players, (*config.games, *config.eval.games))
         rewards.chosen(config.grpo.reward, config.grpo.role_rewards)
+        curriculum.check(config)
+        if config.pool.every < 1 or config.pool.keep < 1:
+            raise ValueError("pool.every and pool.keep are at least 1")
+        if config.grpo.credit == "fork" and config.grpo.plays < 2:
+            raise ValueError("grpo.credit=fork compares several ways on: grpo.plays is at least 2")
+        check_evaluation(config)
     except (KeyError, ValueError) as error:
         raise configs.ConfigError(str(error.args[0])) from None
 
 
-def training_jobs(config: configs.Config, step: int) -> list[Job]:
-    """The groups of one step: `instances` x `plays` jobs, the plays of an instance side by side; games take turns."""
-    specs = players.parse(config.players, config.games)
-    jobs = []
-    for group in range(step * config.grpo.instances, (step + 1) * config.grpo.instances):
-        name = config.games[group % len(config.games)]
-        number = group // len(config.games)
-        instance = training_instance(config, name, number)
-        seats = players.seating(games.make(name), specs[name])
-        seed = f"{config.seed}/{step}/{name}/{number}"
-        jobs += [Job(games.make(name), instance, seats, sample, seed, config.form) for sample in range(config.grpo.plays)]
-    return jobs
+def check_evaluation(config: configs.Config) -> None:
+    """Raise `ValueError` for a game that is evaluated twice, and for floors of games that are not evaluated."""
+    names = (*config.games, *config.eval.games)
+    if len(set(names)) < len(names):
+        raise ValueError("eval.games names a game that is evaluated already")
+    for entry in config.eval.floor:
+        game, _, bound = entry.partition("=")
+        if game not in names or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", bound):
+            raise ValueError(f"eval.floor: {entry!r} is not game=score or game=-points with a game that is evaluated")
 
 
-def training_instance(config: configs.Config, name: str, number: int) -> dict:
-    """The `number`-th instance of the training split: each is drawn anew, the levels take turns."""
+def training_jobs(
+    config: configs.Config, step: int, memory: Mapping[str, Any] = MappingProxyType({}), part: int = 0, count: int | None = None
+) -> list[Job]:
+    """The groups of one step: `count` (default: `instances`) x `plays` jobs, the plays of an instance side by side.
+
+    part: 0 for the first groups of a step, then one for each round that replaces groups. memory: what the curriculum knows.
+    """
+    first = step * config.grpo.instances
+    groups = range(first, first + (config.grpo.instances if count is None else count))
+    return [job for group in groups for job in group_jobs(config, step, group, memory, part)]
+
+
+def group_jobs(config: configs.Config, step: int, group: int, memory: Mapping[str, Any], part: int) -> list[Job]:
+    """The plays of one instance; a seat with several possible partners has the same one in all of them."""
+    again = f"/again{part}" if part else ""
+    name, level, number = curriculum.place(config, group, memory, again)
+    game, instance = games.make(name), training_instance(config, name, number, level, again)
+    seed = f"{config.seed}/{step}/{name}/{number}{again}"
+    rng, specs = random.Random(f"{seed}/partners"), players.parse(config.players, config.games)[name]
+    seats = players.seating(game, {seat: players.draw(spec, rng) for seat, spec in specs.items()})
+    return [Job(game, instance, seats, sample, seed, config.form) for sample in range(config.grpo.plays)]
+
+
+def training_instance(config: configs.Config, name: str, number: int, level: str | None = None, again: str = "") -> dict:
+    """The `number`-th instance of the training split: each is drawn anew; without a level the levels take turns."""
     game = games.make(name)
-    level = game.levels[number % len(game.levels)]
-    rng = random.Random(f"{config.seed}/{name}/{level}/{number}")
+    level = level or game.levels[number % len(game.levels)]
+    rng = random.Random(f"{config.seed}/{name}/{level}/{number}{again}")
     return {"game_id": number, **game.generate(rng, level, "train"), "level": level}
 
 
 def held_out_jobs(config: configs.Config) -> list[Job]:
-    """The episodes of an evaluation: the same at every step, so that differences are paired."""
-    specs = players.parse(config.players, config.games)
+    """The episodes of an evaluation: the same at every step, so that differences are paired.
+
+    Of the games that are trained and of those that are only evaluated; of several partners the first one named plays.
+    """
+    names = (*config.games, *config.eval.games)
+    specs = players.parse(config.players, names)
     jobs = []
-    for name in config.games:
-        seats = players.seating(games.make(name), specs[name])
+    for name in names:
+        seats = players.seating(games.make(name), {seat: players.first(spec) for seat, spec in specs[name].items()})
         for i, instance in enumerate(games.make(name).instances(config.eval.split, config.eval.episodes, config.eval.seed)):
             seed = f"{config.eval.seed}/{name}/{i}"
             jobs += [Job(games.make(name), instance, seats, n, seed, config.form) for n in range(config.eval.plays)]
@@ -73,7 +106,7 @@ def scripted_dialogue(config: configs.Config, number: int) -> list[list[Message]
     rng = random.Random(f"{config.seed}/scripted/{number}")
     name = config.games[number % len(config.games)]
     game, specs = games.make(name), players.parse(config.players, config.games)[name]
-    seats = players.seating(game, specs)
+    seats = players.seating(game, {seat: players.first(spec) for seat, spec in specs.items()})
     taught = [seat for seat in game.seats if seats[seat] == players.LEARNER]
     cast = {seat: players.scripted(game, seat, spec) for seat, spec in seats.items() if spec != players.LEARNER}
     cast |= {seat: players.scripted(game, seat, f"scripted:{rng.choice(config.sft.strengths)}") for seat in taught}

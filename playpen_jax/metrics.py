@@ -1,7 +1,8 @@
-"""Metrics on disk: one JSON object a step in `metrics.jsonl`, the same numbers for TensorBoard."""
+"""Metrics on disk: one JSON object a step in `metrics.jsonl`, the same numbers for trackers."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -13,31 +14,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from playpen_jax.trackers import Tracker
     from playpen_jax.types import Episode
 
 
 class Writer:
-    """Writes `metrics.jsonl` and `tensorboard/` in `directory`; a context manager.
+    """Writes `metrics.jsonl` in `directory`, and the same numbers to `trackers`; a context manager.
 
     `resume` is the last step whose line is kept; None begins anew. A step is written before its checkpoint is saved: then a
-    run killed at any moment and resumed from its checkpoint has every step exactly once in the file.
+    run killed at any moment and resumed from its checkpoint has every step exactly once in the file. A line that the disk
+    refused can be written again.
     """
 
-    def __init__(self, directory: str | Path, resume: int | None = None, tensorboard: bool = True):
+    def __init__(self, directory: str | Path, resume: int | None = None, trackers: Iterable[Tracker] = ()):
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        path = directory / "metrics.jsonl"
-        rows = read(path) if resume is not None and path.exists() else []
+        self._path, self._trackers = directory / "metrics.jsonl", tuple(trackers)
+        rows = read(self._path) if resume is not None and self._path.exists() else []
         kept = [row for row in rows if row["step"] <= resume]
-        replace(path, "".join(json_text(row) + "\n" for row in kept))
+        self._lines = [json_text(row) + "\n" for row in kept]
+        self._size = sum(len(line.encode()) for line in self._lines)
+        replace(self._path, "".join(self._lines))
         self._last = kept[-1]["step"] if kept else -1
-        self._file = open(path, "a", encoding="utf-8")
-        self._board = None
-        if tensorboard:
-            from tensorboardX import SummaryWriter
-
-            first = 0 if resume is None else resume + 1  # what older event files hold from here on is hidden
-            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=first)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add the line of one step; steps must grow."""
@@ -46,18 +44,27 @@ class Writer:
         if "step" in metrics:
             raise ValueError("a metric cannot be called 'step'")
         values = {name: float(value) for name, value in metrics.items()}
-        self._file.write(json_text({"step": int(step), **values}) + "\n")
-        self._file.flush()
-        self._last = int(step)
-        if self._board is not None:
-            for name, value in values.items():
-                if math.isfinite(value):
-                    self._board.add_scalar(name, value, step)
+        line = json_text({"step": int(step), **values}) + "\n"
+        self._append(line.encode())
+        self._lines.append(line)
+        self._size, self._last = self._size + len(line.encode()), int(step)
+        for tracker in self._trackers:
+            tracker.write(step, values)
+
+    def _append(self, line: bytes) -> None:
+        """At the end of what was written whole; a file that has vanished is written anew."""
+        if not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace(self._path, "".join(self._lines))
+        with open(self._path, "r+b", buffering=0) as file:
+            file.truncate(self._size)
+            file.seek(self._size)
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def close(self) -> None:
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def __enter__(self) -> Writer:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from games import make
@@ -12,6 +13,8 @@ from games.core import Game, Play, Player
 
 LEARNER = "learner"
 REMOTE = ("http://", "https://")  # a partner behind an endpoint: http://HOST[:PORT]/v1#MODEL
+PAST = "past"  # an earlier self of the learner
+FOLDER = "folder:"  # before the path of a policy whose weights stay as they are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,38 @@ def parse(specs: Sequence[str], games: Sequence[str]) -> dict[str, dict[str, str
     return found
 
 
+def alternatives(spec: str) -> list[tuple[str, float]]:
+    """The players of `player*weight|player*weight|...`, a pool from which one is drawn; a weight that is not given is 1."""
+    found = []
+    for part in spec.split("|"):
+        player, star, weight = part.rpartition("*") if "*" in part else (part, "", "1")
+        try:
+            found.append((player, float(weight)))
+        except ValueError:
+            raise ValueError(f"players: {part!r} is not of the form player*weight") from None
+        if not player or not 0 <= found[-1][1] < math.inf:
+            raise ValueError(f"players: {part!r} is not of the form player*weight")
+    if not sum(weight for _, weight in found):
+        raise ValueError(f"players: {spec!r} leaves nobody to draw")
+    return found
+
+
+def first(spec: str) -> str:
+    """The player of a pool who is named first: the one that evaluations are played with."""
+    return alternatives(spec)[0][0]
+
+
+def draw(spec: str, rng: random.Random) -> str:
+    """One player of a pool."""
+    pool = alternatives(spec)
+    return rng.choices([player for player, _ in pool], [weight for _, weight in pool])[0]
+
+
+def is_policy(spec: str) -> bool:
+    """Whether weights on the device answer for this player."""
+    return spec in (LEARNER, PAST) or spec.startswith(FOLDER)
+
+
 def check_seats(game: Game, seats: Mapping[str, str], policies: Iterable[str]) -> None:
     """Raise `ValueError` for a player that is neither one of the game's own nor a policy; chance is never a policy's."""
     for seat, spec in seats.items():
@@ -84,4 +119,7 @@ def check(specs: Sequence[str], games: Sequence[str]) -> None:
     named = [spec.partition("=")[0].rpartition(".")[0] for spec in specs]
     for name, chosen in parse(specs, (*games, *named)).items():
         game = make(name)
-        check_seats(game, seating(game, chosen), (LEARNER,))
+        for seat, pool in seating(game, chosen).items():
+            for player, _ in alternatives(pool):
+                if seat in game.chance or not (is_policy(player) or is_remote(player)):
+                    scripted(game, seat, player)

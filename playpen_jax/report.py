@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playpen_jax import metrics, scores, style
+from playpen_jax import masks, metrics, scores, style
 from playpen_jax.curves import curves
 from playpen_jax.scores import Table
 from playpen_jax.transcript import badge, clean, episode_html
@@ -34,6 +34,8 @@ class Run:
     after: list[dict]
     transcripts: list[dict]
     newest: int
+    samples: list[dict] = dataclasses.field(default_factory=list)
+    leaks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def write(workdir: str | Path) -> Path:
@@ -62,6 +64,8 @@ def gather(workdir: Path) -> Run:
         after=played[-1] if played else [],
         transcripts=_lines(newest) if newest else [],
         newest=int(re.sub(r"\D", "", newest.stem) or 0) if newest else 0,
+        samples=_lines(workdir / "samples" / newest.name) if newest else [],
+        leaks=json.loads((workdir / "leaks.json").read_text(encoding="utf-8")) if (workdir / "leaks.json").exists() else {},
     )
 
 
@@ -77,6 +81,8 @@ def page(run: Run) -> str:
         "What went wrong": failures(run),
         "The same instance, before and after": pairs(run),
         "Newest training episodes": newest(run),
+        "What the loss saw": masks.section(run.samples, run.newest),
+        "Kept apart": apart(run.leaks),
     }
     there = [(f"part{i}", title, body) for i, (title, body) in enumerate(sections.items()) if body]
     links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in there)
@@ -85,7 +91,7 @@ def page(run: Run) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<title>{clean(run.name, 100)}</title>\n"
-        f"<style>{style.PALETTE}{style.CHART}{style.BUBBLES}{style.PAGE}</style>\n</head>\n<body>\n<main>\n"
+        f"<style>{style.PALETTE}{style.CHART}{style.BUBBLES}{style.PAGE}{masks.STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"{head(run)}<nav>{links}</nav>{tiles(run)}{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -296,6 +302,21 @@ def newest(run: Run) -> str:
     parts = [sample(e, badge(e["outcome"]), episode_html(e)) for _, e in sorted(chosen.items())]
     note = f'<p class="soft">From step {run.newest}: of each game the first episode of each way to end.</p>'
     return note + "".join(parts) if parts else ""
+
+
+def apart(leaks: Mapping[str, Any]) -> str:
+    """What was compared of training and evaluation, and what both have."""
+    if not leaks:
+        return ""
+    held = ", ".join(f"{clean(name, 60)} {count:,}" for name, count in leaks["held_out"].items())
+    alike = sum(len(kinds.get("prompts", ())) for kinds in leaks["shared"].values())
+    lines = [
+        f"{leaks['trained']['instances']:,} training instances of {clean(', '.join(leaks['trained']['games']), 400)} were "
+        f"compared with the held-out ones ({held}): no instance and no target is on both sides; {alike} opening prompts are.",
+    ]
+    if leaks["never_trained"]:
+        lines.append(f"Never trained: {clean(', '.join(leaks['never_trained']), 400)}.")
+    return "".join(f'<p class="soft">{text}</p>' for text in lines)
 
 
 def sample(episode: Mapping[str, Any], ends: str, body: str, opened: bool = False) -> str:

@@ -35,9 +35,14 @@ def shaped(outcome: Outcome, seat: str) -> float:
     Wordle's closeness, imagegame's F1, adventuregame's goals reached; an abort is worth 0, and a game without such a measure
     is rewarded by `score`.
     """
-    if outcome.status == "aborted" or not outcome.progress:
+    if not measured(outcome):
         return score(outcome, seat)
     return (1 - SHAPING) * score(outcome, seat) + SHAPING * sum(turn_progress(outcome))
+
+
+def measured(outcome: Outcome) -> bool:
+    """Whether `shaped` has a progress to reward here."""
+    return outcome.status != "aborted" and bool(outcome.progress)
 
 
 def turn_progress(outcome: Outcome) -> list[float]:
@@ -50,10 +55,20 @@ REWARDS: dict[str, Reward] = {"score": score, "success": success, "penalty": pen
 
 def chosen(reward: str, role_rewards: tuple[str, ...]) -> Callable[[str, str], Reward]:
     """(game, seat) -> its reward: `reward`, unless `role_rewards` names another as game.seat=reward."""
-    special: dict[str, Reward] = {}
+    special = _special(role_rewards)
+    return lambda game, seat: REWARDS[special.get(f"{game}.{seat}", reward)]
+
+
+def name_of(reward: str, role_rewards: tuple[str, ...], game: str, seat: str) -> str:
+    """How the reward of this seat is called."""
+    return _special(role_rewards).get(f"{game}.{seat}", reward)
+
+
+def _special(role_rewards: tuple[str, ...]) -> dict[str, str]:
+    special = {}
     for entry in role_rewards:
         place, equals, name = entry.partition("=")
         if not equals or "." not in place or name not in REWARDS:
             raise ValueError(f"grpo.role_rewards: {entry!r} is not game.seat=reward with one of {', '.join(REWARDS)}")
-        special[place] = REWARDS[name]
-    return lambda game, seat: special.get(f"{game}.{seat}", REWARDS[reward])
+        special[place] = name
+    return special

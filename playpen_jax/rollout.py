@@ -24,8 +24,26 @@ from playpen_jax.types import Episode, TokenRow, Turn
 
 
 @dataclasses.dataclass(frozen=True)
+class Past:
+    """What has been said before a fork: the turns, and the tokens of each policy's seat up to the end of its last reply."""
+
+    turns: tuple[Turn, ...]
+    rows: Mapping[str, TokenRow]
+
+    @classmethod
+    def of(cls, episode: Episode, turns: int) -> Past:
+        """The first `turns` turns of an episode."""
+        kept = episode.turns[:turns]
+        counts = {seat: sum(turn.seat == seat for turn in kept) for seat in episode.rows}
+        return cls(kept, {seat: episode.rows[seat].replies(n) for seat, n in counts.items() if n})
+
+
+@dataclasses.dataclass(frozen=True)
 class Job:
-    """One episode to play: `seats` maps every seat to a policy's name or a scripted player; `seed` names its randomness."""
+    """One episode to play: `seats` maps every seat to a policy's name or a scripted player; `seed` names its randomness.
+
+    With a `past` it goes on from there: the same replies, their tokens as they were sampled, and then its own.
+    """
 
     game: Game
     instance: Mapping
@@ -34,6 +52,7 @@ class Job:
     seed: str = "0"
     form: str = "full"
     settings: Mapping | None = None  # official experiment settings; None: our own in this form
+    past: Past | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +71,13 @@ class _Dialogue:
         self.logps: list[float] = []
         self.sampled_logps: list[float] = []
         self.closed = True
+        self.unfed: list[int] = []  # what the row's cache lacks of `ids`
+
+    def recall(self, past: TokenRow, closed: bool) -> None:
+        """Begin with what was seen and said before a fork."""
+        self.add(past.ids.tolist(), False)
+        self.mask, self.closed, self.unfed = past.mask.tolist(), closed, list(self.ids)
+        self.logps, self.sampled_logps = past.logps.tolist(), past.sampled_logps.tolist()
 
     def add(self, ids: list[int], mask: bool, logps: list[float] | None = None, sampled: list[float] | None = None) -> None:
         self.ids += ids
@@ -79,6 +105,9 @@ class _Live:
         self.stop: str | None = None
         self.began = time.perf_counter()
         self.play: Play | None = self.engine(lambda: job.game.start(job.instance, job.settings, job.form))
+        for turn in job.past.turns if job.past else ():
+            self.turns.append(turn)
+            self.engine(lambda turn=turn: self.play.reply(turn.reply))
 
     def engine(self, step: Callable) -> Any:
         """One step of an engine or a scripted player; what it raises ends this episode alone, and is reported."""
@@ -226,6 +255,9 @@ class Rollout:
         for seat, spec in live.job.seats.items():
             if spec in self.samplers:
                 live.dialogues[seat] = _Dialogue(self.samplers[spec].take())
+                if live.job.past and seat in live.job.past.rows:
+                    last = [turn for turn in live.turns if turn.seat == seat][-1]
+                    live.dialogues[seat].recall(live.job.past.rows[seat], last.stop == "stop")
             elif is_remote(spec):
                 if spec not in self.endpoints:
                     self.endpoints[spec] = Endpoint.of(spec)
@@ -262,7 +294,8 @@ class Rollout:
         dialogue.add(new, False)
         turn = sum(1 for past in live.turns if past.seat == seat)
         key = token_key(live.job.seed, live.job.sample, seat, turn)
-        sampler.feed(dialogue.row, new, key, min(self.limits.max_tokens, room))
+        sampler.feed(dialogue.row, dialogue.unfed + new, key, min(self.limits.max_tokens, room))
+        dialogue.unfed = []
         speaking[name, dialogue.row] = live, seat
         return True
 

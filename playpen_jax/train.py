@@ -1,18 +1,17 @@
 """Train a policy: `python -m playpen_jax.train --config=grpo.py [--workdir=DIR] [--config.KEY=VALUE ...]`.
 
 DIR gets config.json, metrics.jsonl, episodes/, evaluations/, checkpoints/, model/, tensorboard/ and report.html, and at the
-end finished.json. The same command on the same DIR resumes where it stopped.
+end finished.json. The same command on the same DIR resumes where it stopped. SIGTERM saves, and ends with status 75.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,20 @@ import jax
 from tqdm import tqdm
 
 from playpen_jax import chat as chats
-from playpen_jax import checkpoint, draws, hf, metrics, model, optim, policy, report, scores, sharding, update
+from playpen_jax import checkpoint, draws, hf, leaks, metrics, model, optim, policy, report, scores, sharding, trackers, update
 from playpen_jax import config as configs
-from playpen_jax.learn import dpo, grpo, sft
-from playpen_jax.learn.run import NothingToLearn, Run
+from playpen_jax.learn import ahead, dpo, grpo, journal, sft
+from playpen_jax.learn.disk import DiskError
+from playpen_jax.learn.interrupts import Hanging, Preempted
+from playpen_jax.learn.run import NothingToLearn, Run, Step
 from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.types import TrainState
 
 LEARN = {"grpo": grpo, "sft": sft, "dpo": dpo}  # algorithm -> its module: gather, prepare, updates, learner
-FREE = ("steps", "tensorboard", "eval", "checkpoints")  # settings that may differ when a run is resumed
+FREE = ("steps", "tensorboard", "tracker", "eval", "checkpoints")  # settings that may differ when a run is resumed
 FINISHED = "finished.json"  # written last: how many steps were made, and how far the weights moved
+PREEMPTED = os.EX_TEMPFAIL  # exit status after SIGTERM: all is saved, start again
 IDLE = 20  # steps in a row with nothing to learn from, after which a run stops
 
 
@@ -80,9 +82,12 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
     file = run.workdir / "evaluations" / f"step_{step:06d}.json"
     if file.exists():
         return scores.read_evaluation(file)[1]
-    how = Sampling(run.config.eval.temperature)
-    episodes, _ = run.play(params, draws.held_out_jobs(run.config), how, f"evaluation at {step}")
-    return scores.write_evaluation(run.workdir, step, episodes)
+    run.settle()
+    began, how = time.perf_counter(), Sampling(run.config.eval.temperature)
+    rolled = run.play(params, draws.held_out_jobs(run.config), how, f"evaluation at {step}")
+    run.write(f"evaluations/{file.name}", lambda _: scores.write_evaluation(run.workdir, step, rolled.ended))
+    run.seconds += time.perf_counter() - began
+    return scores.read_evaluation(file)[1]
 
 
 # ---------------------------------------------------------------------------------------------- the run
@@ -90,7 +95,8 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
 
 def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
     """Load what is trained: the run, its weights, and what it learns from; then write config.json and model/."""
-    mesh, chat, source, way = sharding.make_mesh(config.mesh), None, None, LEARN[config.algorithm]
+    mesh = sharding.make_mesh(config.mesh, ahead.split(config.mesh, jax.devices())[0])
+    chat, source, way = None, None, LEARN[config.algorithm]
     if config.batch.micro % (ways := mesh.shape["data"] * mesh.shape["fsdp"]):
         raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
     kept = workdir / "model"
@@ -108,10 +114,18 @@ def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
         params = model.init(c, jax.random.key(config.seed))
     c = dataclasses.replace(c, remat=config.model.remat, attention=policy.attention(config.model.attention))
     data = way.prepare(config, chat, gathered)
-    metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=1))
-    if not (kept / "config.json").exists():
-        write_model_folder(kept, c, chat, source)
-    return Run(config, workdir, c, chat, mesh), params, data
+    if config.algorithm == "grpo" and config.eval.episodes:
+        found = leaks.check(config)
+        print(leaks.line(found))
+        metrics.replace(workdir / leaks.FILE, metrics.json_text(found, indent=1))
+
+    def describe() -> None:
+        metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=1))
+        if not (kept / "config.json").exists():
+            write_model_folder(kept, c, chat, source)
+
+    describe()
+    return Run(config, workdir, c, chat, mesh, describe=describe), params, data
 
 
 def fresh_chat(config: configs.Config, kept: Path, dialogues: Sequence) -> tuple[chats.Chat, Path | None]:
@@ -126,46 +140,137 @@ def fresh_chat(config: configs.Config, kept: Path, dialogues: Sequence) -> tuple
     return chats.Chat(chats.SentencePiece(chats.train_sentencepiece(texts, config.model.vocab))), None
 
 
-def train(run: Run, params: Any, data: Any) -> None:
-    """All steps that are left, with evaluations, checkpoints, metrics and the report."""
+def train(run: Run, params: Any, data: Any) -> int:
+    """All steps that are left, with evaluations, checkpoints, metrics and the report; returns the program's exit status."""
     config, way = run.config, LEARN[run.config.algorithm]
     updates = way.updates(config)
     tx = optim.make(config.optim, config.steps * updates)
-    at = update.state_shardings(run.c, tx, run.mesh)
+    at = update.state_shardings(run.c, tx, run.mesh, config.algorithm == "grpo" and grpo.moves(config))
     state = update.fresh_state(tx, params, at)
     before = model.fork(state.params)
     base = None
     if run.c.lora:
         base = "tiny" if config.model.path == "tiny" else str(Path(config.model.path).absolute())
-    learn = way.learner(run, tx, at, before, data)
     (run.workdir / FINISHED).unlink(missing_ok=True)
-    with contextlib.closing(checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep, base)) as saved:
-        state = saved.restore(state) or state
-        done, idle = int(state.step) // updates, 0
+    saved = checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep, base)
+    with saved, run.interrupts:
+        if (found := saved.restore(state)) is not None:
+            state = found
+            run.memory.update(saved.memory(int(state.step)))
+        learn = way.learner(run, tx, at, before, data)
+        progress = Progress(state, int(state.step) // updates)
         devices = f"{len(jax.devices())} {jax.default_backend()} device(s)"
-        print(f"{policy.numbers(params):,} weights, {devices}, step {done} of {config.steps}", flush=True)
-        if config.eval.episodes:
-            evaluate(run, before, 0)
-        if evaluation_due(config, done):  # a kill may have come after the checkpoint
-            evaluate(run, state.params, done)
-        with metrics.Writer(run.workdir, resume=done or None, tensorboard=config.tensorboard) as writer:
-            seen = tokens_seen(run.workdir)
-            for step in tqdm(
-                range(done, config.steps), initial=done, total=config.steps, desc=config.algorithm, unit="step", disable=None
-            ):
-                state, found = learn(state, step)
-                seen += found["num_tokens"]
-                rate = optim.schedule(config.optim, config.steps * updates)(int(state.step) - 1)
-                writer.write(step + 1, found | {"num_tokens": seen, "learning_rate": float(rate)})
-                idle = idle_steps(config, step + 1, found, idle)
-                if not sys.stderr.isatty() and due(max(config.steps // 20, 1), step + 1, config.steps):
-                    print(progress_line(step + 1, config.steps, found), flush=True)
-                if due(config.checkpoints.every, step + 1, config.steps):
-                    saved.save(state, run.c)
-                if evaluation_due(config, step + 1):
-                    evaluate(run, state.params, step + 1)
-                    report.write(run.workdir)
-    finish(run, before, state)
+        print(f"{policy.numbers(params):,} weights, {devices}, step {progress.step} of {config.steps}", flush=True)
+        try:
+            steps(run, progress, learn, before, saved)
+        except (Preempted, Hanging) as why:
+            save(run, saved, progress, last=True)
+            said = "SIGTERM" if isinstance(why, Preempted) else f"no episode has ended for {config.rollout.patience:g} seconds"
+            where = f"step {progress.step} of {config.steps} is saved; the same command goes on from there"
+            print(f"{said}: {where}", file=sys.stderr)
+            return PREEMPTED
+    finish(run, before, progress)
+    return os.EX_OK
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run has come: its state after `step` steps, and why it stopped early, if it did."""
+
+    state: TrainState
+    step: int
+    low: str = ""
+
+
+def steps(run: Run, progress: Progress, learn: Step, before: Any, saved: checkpoint.Checkpoints) -> None:
+    """Make the steps that are left; `progress` says at any moment what there is to be saved."""
+    config, idle = run.config, 0
+    if config.eval.episodes:
+        evaluate(run, before, 0)
+    if evaluation_due(config, progress.step):  # a kill may have come after the checkpoint
+        evaluate(run, progress.state.params, progress.step)
+    where = shown(config, run.workdir, progress.step)
+    bar = tqdm(initial=progress.step, total=config.steps, desc=config.algorithm, unit="step", disable=None)
+    with bar, metrics.Writer(run.workdir, progress.step or None, where) as writer:
+        seen = tokens_seen(run.workdir)
+        while progress.step < config.steps and not (low := too_low(run, progress.step)):
+            run.interrupts.check()
+            waited = {"time/evaluation": run.take_seconds()}
+            progress.state, found = learn(progress.state, progress.step)
+            progress.step, seen = progress.step + 1, seen + found["num_tokens"]
+            line = found | {"num_tokens": seen} | rates(run, progress, found) | waited
+            run.write("metrics.jsonl", lambda _, step=progress.step, line=line: writer.write(step, line))
+            bar.update()
+            idle = idle_steps(config, progress.step, found, idle)
+            if not sys.stderr.isatty() and due(max(config.steps // 20, 1), progress.step, config.steps):
+                print(progress_line(progress.step, config.steps, found), flush=True)
+            if due(config.checkpoints.every, progress.step, config.steps):
+                run.settle()
+                save(run, saved, progress, last=progress.step == config.steps)
+            if evaluation_due(config, progress.step):
+                evaluate(run, progress.state.params, progress.step)
+                run.write("report.html", lambda _: report.write(run.workdir))
+        progress.low = low if progress.step < config.steps else ""
+    if progress.low:
+        save(run, saved, progress, last=True)
+
+
+def rates(run: Run, progress: Progress, found: dict[str, float]) -> dict[str, float]:
+    """The learning rate of the newest update, and how many updates were left out so far."""
+    config, skipped = run.config, note_skip(run, progress.step, found)
+    schedule = optim.schedule(config.optim, config.steps * LEARN[config.algorithm].updates(config))
+    return {"learning_rate": float(schedule(int(progress.state.step) - 1 - skipped)), "optim/skipped": float(skipped)}
+
+
+def shown(config: configs.Config, workdir: Path, done: int) -> list[trackers.Tracker]:
+    """Where the metrics go beside `metrics.jsonl`."""
+    found: list[trackers.Tracker] = []
+    if config.tensorboard:
+        found.append(trackers.TensorBoard(workdir, done + 1 if done else 0))
+    if config.tracker != "none":
+        found.append(trackers.Service(config.tracker, workdir, dataclasses.asdict(config)))
+    return found
+
+
+def save(run: Run, saved: checkpoint.Checkpoints, progress: Progress, last: bool = False) -> None:
+    """A checkpoint, the `last` of which is waited for, and the end of the journals that older ones made superfluous."""
+    known = [at // LEARN[run.config.algorithm].updates(run.config) for at in saved.steps()]
+
+    def write(_: Path) -> None:
+        if not (run.workdir / "config.json").exists():  # the folder has vanished: what lay there is written anew
+            run.describe()
+        saved.save(progress.state, run.c, run.memory)
+        if last:
+            saved.wait()
+
+    run.write(f"checkpoints/{int(progress.state.step)}", write)
+    journal.forget(run.workdir, min(known, default=0))
+
+
+def note_skip(run: Run, step: int, found: dict[str, float]) -> int:
+    """How many updates of the run were left out so far; says so for each, and raises `NothingToLearn` after too many."""
+    left_out = round(found["skipped"] * LEARN[run.config.algorithm].updates(run.config))
+    total = run.memory["skipped"] = run.memory.get("skipped", 0) + left_out
+    if left_out:
+        why = f"loss {found['loss']:g}, gradient {found['grad_norm']:g}"
+        tqdm.write(f"warning: step {step} is left out: {why} (culprits/step_{step:06d}.npz, {total} in all)", file=sys.stderr)
+        if total >= run.config.optim.skips:
+            raise NothingToLearn(f"step {step}: {why}: {total} updates were left out, as many as optim.skips allows")
+    return total
+
+
+def too_low(run: Run, step: int) -> str:
+    """Which score of the newest evaluation lies below its floor, in words; empty if none does."""
+    if not run.config.eval.floor:
+        return ""
+    files = sorted((run.workdir / "evaluations").glob("step_*.json"))
+    tables = [made for at, made in map(scores.read_evaluation, files) if at <= step]
+    for entry in run.config.eval.floor if len(tables) > 1 else ():
+        game, _, bound = entry.partition("=")
+        floor = float(bound) + (tables[0][game]["score"] if bound.startswith("-") else 0)
+        if tables[-1][game]["score"] < floor:
+            return f"{game} scores {tables[-1][game]['score']:.1f}, below its floor of {floor:.1f} (eval.floor)"
+    return ""
 
 
 def due(every: int, step: int, steps: int) -> bool:
@@ -182,9 +287,9 @@ def idle_steps(config: configs.Config, step: int, found: dict[str, float], befor
 
     Says so for each, and raises `NothingToLearn` where it is hopeless: after `IDLE` steps when playing, else at once.
     """
-    if not math.isfinite(found["grad_norm"]):
-        raise NothingToLearn(f"step {step}: the gradient is {found['grad_norm']}")
-    equal = found.get("frac_reward_zero_std") == 1
+    if found["skipped"]:
+        return before
+    equal = found.get("frac_reward_zero_std") == 1 and not found.get("advantages/max") and not found.get("advantages/min")
     if found["grad_norm"] > 0 and not equal:
         return 0
     why = "all plays of each instance earned the same reward" if equal else "the gradient is exactly 0"
@@ -198,17 +303,21 @@ def idle_steps(config: configs.Config, step: int, found: dict[str, float], befor
     return before + 1
 
 
-def finish(run: Run, before: Any, state: TrainState) -> None:
+def finish(run: Run, before: Any, progress: Progress) -> None:
     """The table of held-out scores before and after, how far the weights moved, and where things lie."""
     files = sorted((run.workdir / "evaluations").glob("step_*.json"))
     if len(files) > 1:
         first, last = (metrics.read(file.with_suffix(".episodes.jsonl")) for file in (files[0], files[-1]))
         print("\nHeld-out scores, before and after:\n")
         print(scores.show_difference(scores.compare(first, last)))
-    moved = update.moved(before, state.params)
+    moved = update.moved(before, progress.state.params)
     print(f"\nweights moved by {max(moved.values()):.2%} of their norm at most ({max(moved, key=moved.get)})")
-    report.write(run.workdir)
-    metrics.replace(run.workdir / FINISHED, json.dumps({"steps": run.config.steps, "moved": moved}, indent=1))
+    run.write("report.html", lambda _: report.write(run.workdir))
+    early = {"stopped": progress.step, "why": progress.low} if progress.low else {}
+    ended = {"steps": run.config.steps, "moved": moved} | early
+    run.write(FINISHED, lambda file: metrics.replace(file, json.dumps(ended, indent=1)))
+    if progress.low:
+        print(f"stopped early at step {progress.step}: {progress.low}")
     print(f"report: {run.workdir / 'report.html'}")
 
 
@@ -236,6 +345,7 @@ def parse(argv: Sequence[str]) -> tuple[configs.Config, Path]:
     known, overrides = arguments(options, argv, configs.Config())
     config = configs.load(known.config, overrides)
     draws.check(config)
+    trackers.check(config.tracker)
     return config, Path(known.workdir or Path("runs") / Path(known.config).stem)
 
 
@@ -251,11 +361,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         run, params, data = start(config, workdir)
     metrics.replace(workdir / "command.txt", "python -m playpen_jax.train " + shlex.join(argv) + "\n")
     try:
-        train(run, params, data)
+        return train(run, params, data)
+    except DiskError as error:
+        print(f"error: {error}; the same command goes on from the newest checkpoint", file=sys.stderr)
+        return os.EX_IOERR
     except (checkpoint.CheckpointError, NothingToLearn) as error:  # what the user can mend; all else is shown whole
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return os.EX_OK
 
 
 if __name__ == "__main__":

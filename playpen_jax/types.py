@@ -66,6 +66,12 @@ class TokenRow:
         places = np.arange(len(self.ids))
         return places if self.branches is None else places - (self.branches == 2) * (self.branches == 1).sum()
 
+    def replies(self, count: int) -> TokenRow:
+        """The row up to the end of reply number `count`, from 1."""
+        ends = np.flatnonzero(np.diff(self.mask.astype(int), append=0) == -1)
+        fields = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return TokenRow(*(None if field is None else field[: ends[count - 1] + 1] for field in fields))
+
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
@@ -137,6 +143,8 @@ class Batch:
 
     mask is 1 on learner tokens, 0 elsewhere; advantages and logps (of the sampler) are 0 outside it.
     segment_ids count the dialogues in a row from 1; 0 is padding. branches: as in `TokenRow`; None: no dialogue has any.
+    weights: by what each token's loss is multiplied before all are summed; None: the mean over the mask. old: log-probabilities
+    of the learner before the first of several updates.
     """
 
     tokens: Int[Array, "B T"]
@@ -146,14 +154,17 @@ class Batch:
     advantages: Float[Array, "B T"]
     logps: Float[Array, "B T"]
     branches: Int[Array, "B T"] | None = None
+    weights: Float[Array, "B T"] | None = None
+    old: Float[Array, "B T"] | None = None
 
 
 @no_type_check  # the fields may be shapes, shardings or a stack of batches as well
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """All that an update changes: weights, optimizer state, number of updates made."""
+    """All that an update changes: weights, optimizer state, number of updates made; a reference that follows the weights."""
 
     params: Any
     opt_state: Any
     step: Int[Array, ""]
+    reference: Any = None

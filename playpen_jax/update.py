@@ -50,7 +50,8 @@ def gradients(
 
     The gradient is that of what is trained (`model.split`): where there are adapters, of them alone. ref_params: the weights
     that the loss refers to, or their trained part. dropout: the key of the adapters' dropout; None: off.
-    Metrics are means over the learner tokens, those whose name ends in /max their largest value.
+    Where the batch has `weights`, the loss is the sum of the tokens' losses times them. Metrics are means over the learner
+    tokens, those whose name ends in /max or /min their largest and smallest value.
     """
     total = jnp.maximum(batch.mask.sum(), 1.0)
 
@@ -64,44 +65,62 @@ def gradients(
         if ref_params is not None:
             ref = tokens.token_logps(c, model.join(ref_params, frozen), micro, temperature)[0]
         per_token, found = loss(micro, logps, None if ref is None else jax.lax.stop_gradient(ref))
-        mean = (per_token * micro.mask).sum() / total
-        metrics = {
-            name: (x * micro.mask).max() if name.endswith("/max") else (x * micro.mask).sum() / total
-            for name, x in (found | {"entropy": entropy}).items()
-        }
-        return mean, metrics | {"loss": mean}
+        weighed = micro.weights is not None
+        value = (per_token * micro.weights).sum() if weighed else (per_token * micro.mask).sum() / total
+        told = {k: reduce(k, x, micro.mask, total) for k, x in (found | {"entropy": entropy}).items()}
+        return value, told | {"loss": value}
 
     def add(i, carry):
         grads, metrics = carry
         micro = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), batch)
         (_, new), grad = jax.value_and_grad(one, has_aux=True)(trained, micro, i)
-        joined = {k: jnp.maximum(metrics[k], new[k]) if k.endswith("/max") else metrics[k] + new[k] for k in metrics}
-        return jax.tree.map(jnp.add, grads, grad), joined
+        return jax.tree.map(jnp.add, grads, grad), {k: REDUCE.get(last(k), jnp.add)(metrics[k], new[k]) for k in metrics}
 
     first = jax.tree.map(lambda x: x[0], batch)
     shapes = jax.eval_shape(one, trained, first, 0)[1]
-    start = jax.tree.map(jnp.zeros_like, trained), {k: jnp.zeros(x.shape, x.dtype) for k, x in shapes.items()}
-    return jax.lax.fori_loop(0, used, add, start)
+    nothing = {k: jnp.full(x.shape, EMPTY.get(last(k), 0.0), x.dtype) for k, x in shapes.items()}
+    return jax.lax.fori_loop(0, used, add, (jax.tree.map(jnp.zeros_like, trained), nothing))
+
+
+REDUCE = {"max": jnp.maximum, "min": jnp.minimum}  # how metrics of these names are joined; all others are means
+EMPTY = {"max": -jnp.inf, "min": jnp.inf}
+
+
+def last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def reduce(name: str, x: Float[Array, "B T"], mask: Float[Array, "B T"], total: Any) -> Float[Array, ""]:
+    """What a per-token metric says of the learner's tokens."""
+    if last(name) in REDUCE:
+        return getattr(jnp.where(mask > 0, x, EMPTY[last(name)]), last(name))()
+    return (x * mask).sum() / total
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The compiled update `(state, ref_params, batch [A, B, T], used) -> (state, metrics)`.
+    """The compiled update `(state, ref_params, batch [A, B, T], used[, second batch, its used]) -> (state, metrics)`.
 
     What is trained of the state is donated; what is frozen is not, so that others may go on using it.
     """
 
     jitted: Any
 
-    def __call__(self, state: TrainState, ref_params: Any, batch: Batch, used: Any) -> tuple[TrainState, dict[str, Array]]:
-        trained, frozen = model.split(state.params)
-        new, metrics = self.jitted(dataclasses.replace(state, params=trained), frozen, ref_params, batch, used)
+    def __call__(self, *given: Any) -> tuple[TrainState, dict[str, Array]]:
+        frozen = model.split(given[0].params)[1]
+        new, metrics = self.jitted(*self._arguments(*given))
         return dataclasses.replace(new, params=model.join(new.params, frozen)), metrics
 
-    def lower(self, state: TrainState, ref_params: Any, batch: Batch, used: Any) -> Any:
+    def lower(self, *given: Any) -> Any:
         """As `jax.jit`'s: the program before it is compiled."""
+        return self.jitted.lower(*self._arguments(*given))
+
+    @staticmethod
+    def _arguments(
+        state: TrainState, ref_params: Any, batch: Batch, used: Any, other: Batch | None = None, others: Any = 0
+    ) -> tuple:
         trained, frozen = model.split(state.params)
-        return self.jitted.lower(dataclasses.replace(state, params=trained), frozen, ref_params, batch, used)
+        return dataclasses.replace(state, params=trained), frozen, ref_params, batch, used, other, others
 
 
 def make(
@@ -112,40 +131,75 @@ def make(
     state_shardings: TrainState,
     temperature: float = 1.0,
     noise: Noise | None = None,
+    beside: tuple[Loss, float] | None = None,
+    moving: tuple[int, float] | None = None,
 ) -> Program:
-    """The update of a model under a loss."""
+    """The update of a model under a loss.
+
+    `beside`: a second loss and its weight, whose own batch and its `used` follow as two more arguments; both losses make one
+    gradient. Where loss or gradient are not finite, weights and optimizer stay as they are and `skipped` is 1. moving: (every,
+    decay) of a reference that is part of the state: reference <- decay reference + (1 - decay) weights every so many updates.
+    """
     everywhere = sharding.replicated(mesh)
     rows = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
 
-    def update(state: TrainState, frozen: Any, ref_params: Any, batch: Batch, used: Any):
-        batch = jax.lax.with_sharding_constraint(batch, rows)
+    def update(state: TrainState, frozen: Any, ref_params: Any, batch: Batch, used: Any, other: Batch | None, others: Any):
+        batch, other = jax.lax.with_sharding_constraint((batch, other), rows)
         params = model.join(state.params, frozen)
+        ref_params = ref_params if state.reference is None else state.reference
         drawn = None if noise is None else lambda micro, i: noise.draw(c, micro, state.step, i)
         drop = jax.random.fold_in(jax.random.key(0), state.step) if c.lora and c.lora.dropout else None
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # kernels work on the shards of a device
             grads, metrics = gradients(c, loss, params, ref_params, batch, used, temperature, drawn, drop)
+            if beside is not None:
+                second, found = gradients(c, beside[0], params, None, other, others)
+                grads = jax.tree.map(lambda a, b: a + beside[1] * b, grads, second)
+                metrics |= {f"replay/{name}": x for name, x in found.items()}
         changes, opt_state = tx.update(grads, state.opt_state, state.params)
         metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["update_norm"] = optax.tree.norm(changes)
-        return TrainState(optax.apply_updates(state.params, changes), opt_state, state.step + 1), metrics
+        finite = jnp.isfinite(metrics["grad_norm"]) & jnp.isfinite(metrics["loss"])
+        metrics["skipped"] = 1.0 - finite
+        new, old = (optax.apply_updates(state.params, changes), opt_state), (state.params, state.opt_state)
+        trained, opt_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
+        reference = follow(state.reference, trained, state.step + 1, *moving) if moving else state.reference
+        return TrainState(trained, opt_state, state.step + 1, reference), metrics
 
     kept = dataclasses.replace(state_shardings, params=model.split(state_shardings.params)[0])
     return Program(jax.jit(update, donate_argnums=0, out_shardings=(kept, everywhere)))
 
 
-def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """Where weights, optimizer state and step lie on the mesh."""
+def follow(reference: Any, params: Any, step: Any, every: int, decay: float) -> Any:
+    """The moving average after update `step`."""
+    return jax.tree.map(lambda a, b: jnp.where(step % every == 0, decay * a + (1 - decay) * b, a), reference, params)
+
+
+def make_scores(c: model.ModelConfig, mesh: Mesh, temperature: float = 1.0) -> Callable[[Any, Batch], Float[Array, "A B T"]]:
+    """The compiled `(params, batch [A, B, T]) -> log-probabilities` of all tokens."""
+    rows = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
+
+    def scores(params: Any, batch: Batch):
+        return jax.lax.map(lambda micro: tokens.token_logps(c, params, micro, temperature)[0], batch)
+
+    return jax.jit(scores, out_shardings=rows)
+
+
+def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh, reference: bool = False) -> TrainState:
+    """Where weights, optimizer state and step lie on the mesh, and a reference that follows the weights if there is one."""
     abstract = model.abstract(c)
     params = sharding.shardings(model.logical_axes(c), abstract, mesh)
-    state = optim.state_shardings(tx, model.split(abstract)[0], model.split(params)[0], mesh)
-    return TrainState(params, state, sharding.replicated(mesh))
+    trained = model.split(params)[0]
+    opt_state = optim.state_shardings(tx, model.split(abstract)[0], trained, mesh)
+    return TrainState(params, opt_state, sharding.replicated(mesh), trained if reference else None)
 
 
 def fresh_state(tx: optax.GradientTransformation, params: Any, at: TrainState) -> TrainState:
     """The state before the first update; the optimizer's part is created where it will lie."""
     params = jax.device_put(params, at.params)
-    opt_state = jax.jit(tx.init, out_shardings=at.opt_state)(model.split(params)[0])
-    return TrainState(params, opt_state, jax.device_put(jnp.zeros((), jnp.int32), at.step))
+    trained = model.split(params)[0]
+    opt_state = jax.jit(tx.init, out_shardings=at.opt_state)(trained)
+    reference = None if at.reference is None else jax.tree.map(jnp.copy, trained)
+    return TrainState(params, opt_state, jax.device_put(jnp.zeros((), jnp.int32), at.step), reference)
 
 
 def moved(before: Any, after: Any) -> dict[str, float]:

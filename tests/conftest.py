@@ -60,3 +60,27 @@ def toy_run(tmp_path_factory, toy, toy_chat):
     from tests import toys
 
     return toys.write_run(tmp_path_factory.mktemp("run"), *toy, toy_chat)
+
+
+@pytest.fixture(scope="session")
+def imitated(tmp_path_factory):
+    """A run of imitation of letters: the policy says one of eight; not to be changed."""
+    from tests.test_train import run
+
+    return run(tmp_path_factory.mktemp("imitated") / "run", **{"algorithm": "sft", "steps": 40, "checkpoints.every": 0})
+
+
+@pytest.fixture(scope="session")
+def short(imitated):
+    """The settings of `played`."""
+    from tests.test_train import SHORT
+
+    return SHORT | {"model.path": imitated}
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory, short):
+    """A short run of play, not disturbed by anything; not to be changed."""
+    from tests.test_train import run
+
+    return run(tmp_path_factory.mktemp("played") / "run", **short)

@@ -62,6 +62,34 @@ games.register(
 )
 
 
+def pair(instance: Mapping, settings: Mapping) -> Referee:
+    """Two seats speak in turn; each reply that starts with the letter is a hit."""
+    hits = 0
+    for number in range(2):
+        for seat in ("left", "right"):
+            reply = yield Ask(seat, settings["prompt"] if number == 0 else "again")
+            hits += reply.startswith(instance["letter"])
+    return Outcome("success" if hits == 4 else "lose", 25.0 * hits, 4, 4, 0)
+
+
+games.register(
+    Game(
+        name="letters_pair",
+        suite="indomain",
+        seats=("left", "right"),
+        roles=("Left", "Right"),
+        levels=("one",),
+        fields={"letter": str},
+        settings_fields={"prompt": str},
+        referee=pair,
+        generate=generate,
+        target=lambda instance: instance["target"],
+        settings=lambda level, form: {"prompt": "Say a."},
+        players={seat: {"scripted": scripted, "random": babble, "broken": silence} for seat in ("left", "right")},
+    )
+)
+
+
 def config() -> Config:
     return Config(
         steps=12,

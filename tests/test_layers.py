@@ -17,12 +17,12 @@ from tests.common import ROOT
 # floor -> rooms: modules of playpen_jax, or its packages as a whole
 FLOORS = {
     1: ("config", "style", "transcript", "types"),
-    2: ("charts", "clembench", "metrics", "model", "optim", "sharding"),
+    2: ("charts", "clembench", "metrics", "model", "optim", "sharding", "trackers"),
     3: ("families", "losses", "rewards", "scores", "statistics"),
     4: ("adapters", "chat", "checkpoint", "curves", "endpoint", "hf", "sampler", "update"),
-    5: ("data", "players", "policy", "report", "report_runs"),
-    6: ("draws", "rollout"),
-    7: ("api", "bench_rollout", "bench_train", "bridges", "learn", "programs"),
+    5: ("data", "masks", "players", "policy", "report", "report_runs"),
+    6: ("curriculum", "draws", "rollout"),
+    7: ("api", "bench_rollout", "bench_train", "bridges", "leaks", "learn", "programs"),
     8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "harness", "play", "replay", "serve", "train"),
     9: ("__init__",),
 }

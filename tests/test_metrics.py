@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import resource
 import struct
+import sys
 
 import numpy as np
 import pytest
 
 from games.core import Outcome
-from playpen_jax import metrics
+from playpen_jax import metrics, trackers
 from playpen_jax.types import Episode, Turn
 
 
@@ -20,7 +23,7 @@ def episode(game="toy", status="success", score=100.0, level="easy", stops=("sto
 
 
 def test_a_line_a_step_and_nothing_but_json(tmp_path):
-    with metrics.Writer(tmp_path, tensorboard=False) as writer:
+    with metrics.Writer(tmp_path) as writer:
         writer.write(0, {"reward": np.float32(0.5), "kl": math.nan, "loss": -math.inf})
         writer.write(3, {"reward": 1})
         lines = (tmp_path / "metrics.jsonl").read_text().splitlines()  # flushed already
@@ -30,7 +33,7 @@ def test_a_line_a_step_and_nothing_but_json(tmp_path):
 
 
 def test_steps_must_grow(tmp_path):
-    with metrics.Writer(tmp_path, tensorboard=False) as writer:
+    with metrics.Writer(tmp_path) as writer:
         writer.write(1, {"a": 1})
         with pytest.raises(ValueError, match="step 1 comes after step 1"):
             writer.write(1, {"a": 2})
@@ -41,7 +44,7 @@ def test_steps_must_grow(tmp_path):
 @pytest.mark.parametrize("saved", [None, 0, 1, 2])
 def test_killed_at_any_byte_and_resumed_every_step_is_there_once(tmp_path, saved):
     def run(resume, last=3):
-        with metrics.Writer(tmp_path, resume=resume, tensorboard=False) as writer:
+        with metrics.Writer(tmp_path, resume=resume) as writer:
             for step in range(0 if resume is None else resume + 1, last + 1):
                 writer.write(step, {"value": step / 7})
 
@@ -90,14 +93,75 @@ def events(folder):
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):
-    with metrics.Writer(tmp_path) as writer:
+    with metrics.Writer(tmp_path, None, [trackers.TensorBoard(tmp_path, 0)]) as writer:
         writer.write(1, {"games/toy/score": 0.5, "kl": math.nan})
         writer.write(2, {"games/toy/score": 0.25})
     assert events(tmp_path / "tensorboard") == ([(1, "games/toy/score", 0.5), (2, "games/toy/score", 0.25)], [0])
-    with metrics.Writer(tmp_path, resume=1) as writer:
+    with metrics.Writer(tmp_path, 1, [trackers.TensorBoard(tmp_path, 2)]) as writer:
         writer.write(2, {"games/toy/score": 0.75})
     scalars, hidden = events(tmp_path / "tensorboard")
     assert (2, "games/toy/score", 0.75) in scalars and 2 in hidden
+
+
+class Shown:
+    """A package of the interface that wandb and trackio share."""
+
+    def __init__(self):
+        self.calls = []
+        self.init, self.log, self.finish = (functools.partial(self._note, kind) for kind in ("init", "log", "finish"))
+
+    def _note(self, kind, /, *args, **options):
+        self.calls.append((kind, args, options))
+
+
+@pytest.mark.parametrize("name", trackers.SERVICES)
+def test_a_service_gets_the_same_numbers_and_goes_on_with_the_same_run(tmp_path, monkeypatch, name):
+    module = Shown()
+    monkeypatch.setitem(sys.modules, name, module)
+    for first in (1, 2):
+        with metrics.Writer(tmp_path, first - 1 or None, [trackers.Service(name, tmp_path, {"seed": 3})]) as writer:
+            writer.write(first, {"reward": 0.5, "kl": math.nan})
+    inits = [options for kind, _, options in module.calls if kind == "init"]
+    assert inits[0] == inits[1] and inits[0]["config"] == {"seed": 3} and inits[0]["resume"] == "allow"
+    assert [(kind, args, options) for kind, args, options in module.calls if kind == "log"] == [
+        ("log", ({"reward": 0.5},), {"step": 1}),
+        ("log", ({"reward": 0.5},), {"step": 2}),
+    ]
+    assert [kind for kind, _, _ in module.calls].count("finish") == 2
+
+
+def test_a_service_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(ValueError, match="tracker=trackio needs the package trackio: pip install trackio"):
+        trackers.check("trackio")
+
+
+def test_a_line_that_the_disk_cuts_short_can_be_written_again(tmp_path):
+    """The limit on the size of files is the kernel's own full disk."""
+    with metrics.Writer(tmp_path) as writer:
+        writer.write(1, {"a": 1})
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30, hard))
+        try:
+            with pytest.raises(OSError):
+                writer.write(2, {"a": 2})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (tmp_path / "metrics.jsonl").stat().st_size == 30  # a part of the line
+        writer.write(2, {"a": 2})
+        (tmp_path / "metrics.jsonl").unlink()
+        writer.write(3, {"a": 3})
+    assert metrics.read(tmp_path / "metrics.jsonl") == [{"step": n, "a": float(n)} for n in (1, 2, 3)]
+
+
+def test_tensorboard_whose_thread_has_died_does_not_hold_up_the_run(tmp_path, caplog):
+    board = trackers.TensorBoard(tmp_path, 0)
+    worker = board._board.file_writer.event_writer._worker
+    worker.stop()
+    for step in range(50):  # more than its queue holds
+        board.write(step, {"a": 1.0})
+    board.close()
+    assert [r.getMessage() for r in caplog.records if "TensorBoard's writer has died" in r.getMessage()]
 
 
 def test_json_text_of_anything_we_write():

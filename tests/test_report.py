@@ -72,7 +72,7 @@ def make_run(workdir, steps=30):
     (workdir / "command.txt").write_text("python -m playpen_jax.train --config=grpo.py")
     lost = dict(status="lose", score=0.0, reason="out of tries: 'abc' was number 3")
     scores.write_evaluation(workdir, 0, [episode("toy", i, **lost) for i in range(4)])
-    with metrics.Writer(workdir, tensorboard=False) as writer:
+    with metrics.Writer(workdir) as writer:
         for step in range(1, steps + 1):
             values = {"reward": step + rng.random(), "learning_rate": 1e-4, "odd<metric>": rng.random(), "gone": math.nan}
             values |= {
@@ -137,7 +137,7 @@ def test_an_empty_folder_and_a_run_at_step_0(tmp_path):
     text = " ".join(" ".join(Balance(report.write(tmp_path).read_text(encoding="utf-8")).text).split())
     assert "clemscore 50.0 at step 0" in text and "no tag (guesser) aborted 100 % · step 0" in text
     assert "Learning curves" not in text and "before and after" not in text
-    with metrics.Writer(tmp_path, tensorboard=False) as writer:
+    with metrics.Writer(tmp_path) as writer:
         writer.write(1, {"reward": 0.5, "loss": math.nan, "games/toy/score": 3.0})
     assert "Reward" in report.write(tmp_path).read_text(encoding="utf-8")
 

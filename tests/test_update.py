@@ -14,7 +14,7 @@ from playpen_jax import config as configs
 from playpen_jax import draws, model, optim, rollout, sharding, update
 from playpen_jax.chat import ByteTokenizer, Chat
 from playpen_jax.data.pack import Weighted, micro_batches, pack
-from playpen_jax.learn import grpo as learn
+from playpen_jax.learn import credit
 from playpen_jax.losses import grpo, sft, tokens
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
@@ -99,7 +99,7 @@ def test_it_is_the_gradient_of_the_mean_over_all_learner_tokens(whole):
         return (per_token * batch.mask).sum() / total, {k: (x * batch.mask).sum() / total for k, x in found.items()}
 
     (loss, found), grads = plain(params())
-    means = {name: value for name, value in whole[1].items() if name in found and not name.endswith("/max")}
+    means = {name: value for name, value in whole[1].items() if name in found and not name.endswith(("/max", "/min"))}
     assert_same((whole[0], means | {"loss": whole[1]["loss"]}), (
         np.asarray(jax.flatten_util.ravel_pytree(grads)[0]),
         {name: float(found[name]) for name in means} | {"loss": float(loss)},
@@ -259,13 +259,15 @@ def test_rows_without_an_advantage_can_be_left_out():
     """Without a KL a row of an equal group adds nothing but its tokens to the count; left out, the gradient stays."""
     clip = grpo.Clip()
     rows = [dataclasses.replace(row, advantage=row.advantage * (i % 3 > 0)) for i, row in enumerate(dialogues())]
-    kept = learn.teaching(rows)
+    total = sum(row.row.mask.sum() for row in rows)
+    rows = [dataclasses.replace(row, weight=1 / total) for row in rows]
+    kept = credit.teaching(rows)
     assert len(kept) == 7 < len(rows)
     run = jax.jit(lambda b, n: update.gradients(C, lambda b, x, r: grpo.loss(b, x, r, clip), params(), None, b, n)[0])
     every, few = (flat(run(*micro_batches(pack(x, LENGTH, 4)[0], 4))) for x in (rows, kept))
     assert_same((few, {}), (every, {}))
     equal = [dataclasses.replace(row, advantage=0.0) for row in rows]
-    assert learn.teaching(equal) == equal
+    assert credit.teaching(equal) == equal
 
 
 @pytest.mark.parametrize("how", [Sampling(), Sampling(temperature=0.7, top_k=40, top_p=0.9)], ids=["plain", "filtered"])
@@ -277,8 +279,8 @@ def test_before_the_first_update_the_learner_gives_the_samplers_log_probabilitie
     sampler = Sampler(c, 6, 384, how, chat.stops)
     sampler.load(params(c))
     player = rollout.Rollout({"learner": sampler}, chat, rollout.Limits(16, 8))
-    rows, found = learn.weighted_rows(config, player.play(draws.training_jobs(config, 0)))
-    rows = [Weighted(row.row, float(i % 3 - 1)) for i, row in enumerate(rows)]  # rewards of a random model are all alike
+    mine = credit.samples(config, [credit.Group(player.play(draws.training_jobs(config, 0)))])
+    rows = [Weighted(sample.row, float(i % 3 - 1)) for i, sample in enumerate(mine)]  # rewards of a random model are all alike
     batch, left_out = pack(rows, 384, 4)
     folded, used = micro_batches(batch, 4)
     assert left_out == 0 and len(rows) >= 12 and batch.segment_ids.max() >= 2

@@ -14,10 +14,14 @@ from playpen_jax.types import Batch, TokenRow
 
 @dataclasses.dataclass(frozen=True)
 class Weighted:
-    """A token row with the advantage that its learner tokens share."""
+    """A token row with its advantage, one for all its learner tokens or one for each token of the row [T].
+
+    weight: of each learner token in the loss; None: as much as every other.
+    """
 
     row: TokenRow
-    advantage: float = 1.0
+    advantage: float | np.ndarray = 1.0
+    weight: float | None = None
 
 
 def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
@@ -42,7 +46,9 @@ def pack(rows: Sequence[Weighted], length: int, multiple: int = 1) -> tuple[Batc
     ints = {name: np.zeros((count, length), np.int32) for name in ("tokens", "positions", "segment_ids")}
     if any(w.row.branches is not None for w in fitting):
         ints["branches"] = np.zeros((count, length), np.int32)
-    floats = {name: np.zeros((count, length), np.float32) for name in ("mask", "advantages", "logps")}
+    weighed = any(w.weight is not None for w in fitting)
+    names = ("mask", "advantages", "logps", *(["weights"] if weighed else []))
+    floats = {name: np.zeros((count, length), np.float32) for name in names}
     for b, members in enumerate(bins):
         at = 0
         for segment, i in enumerate(members, 1):
@@ -56,6 +62,8 @@ def pack(rows: Sequence[Weighted], length: int, multiple: int = 1) -> tuple[Batc
             floats["mask"][b, here] = row.mask
             floats["advantages"][b, here] = row.mask * fitting[i].advantage
             floats["logps"][b, here] = row.logps
+            if weighed:
+                floats["weights"][b, here] = row.mask * fitting[i].weight
             at += n
     return Batch(**ints, **floats), len(rows) - len(fitting)
 

@@ -75,6 +75,7 @@ def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: 
         folded, used = micro_batches(batch, config.batch.micro)
         state, learned = apply(state, None, folded, used)
         found = {name: float(x) for name, x in learned.items()}
+        run.keep_culprit(number + 1, batch, found)
         found |= {"epoch": (number + 1) * n / count, "num_tokens": float((batch.segment_ids > 0).sum())}
         found["packing/filled"] = found["num_tokens"] / batch.tokens.size
         return state, found | {"step_time": time.perf_counter() - began}
