@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import tracemalloc
 from pathlib import Path
 
 import jax
@@ -182,3 +183,25 @@ def test_save_refuses_what_does_not_fit(tmp_path, tied):
         bias = np.zeros((c.layers, c.heads, c.head_dim), np.float32)
         hf.save(tmp_path / "out", c, params | {"layers": params["layers"] | {"q_bias": bias}})
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_read_and_written_a_little_at_a_time(tmp_path, tied, monkeypatch):
+    """Arrays of numpy at any one time: one tensor, in the type of the file and in that of the weights; and one file to be."""
+    config, _ = tied
+    sizes = dict(hidden_size=256, intermediate_size=1024, num_hidden_layers=6, head_dim=64, vocab_size=1024)
+    c = read_llama(config | sizes)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape).astype(np.float32)), model.abstract(c))
+    largest, whole = 1024 * 256 * 4, 4 * model.param_count(c)
+    monkeypatch.setattr(hf, "SHARD", 2 * largest)
+    assert whole > 20 * largest
+    tracemalloc.start()
+    hf.save(tmp_path, c, params)
+    written = tracemalloc.get_traced_memory()[1]
+    assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 10
+    tracemalloc.reset_peak()
+    again = hf.load(tmp_path)[1]
+    read_ = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert equal(again, params)
+    assert largest < written < 6 * largest and read_ < 4 * largest
