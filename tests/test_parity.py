@@ -22,7 +22,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(tiny_models.MODELS))
+ONE_EACH = {family: name for name, (family, _) in tiny_models.MODELS.items()}  # the golden files hold the others
+
+
+@pytest.mark.parametrize("name", ONE_EACH.values(), ids=ONE_EACH)
 def test_transformers_computes_the_same_before_and_after_an_export(name, tmp_path):
     from tests import make_golden as torches
 
