@@ -197,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     part.add_argument("--plot", type=Path, metavar="FILE", help="an SVG of --grow")
     part.add_argument("--out", type=Path, metavar="FILE", help="keep the lines in this file too")
     part = parts.add_parser("train", help="how fast an update is, beside the machine's rate of matrix products")
-    part.add_argument("--size", choices=("10m", "1b", "8b"), default="10m", help="of a Llama with random weights")
+    part.add_argument("--size", choices=("10m", "11m", "1b", "8b"), default="11m", help="of a Llama with random weights")
     part.add_argument("--model", metavar="DIR", help="a Hugging Face folder whose shape is taken, in place of --size")
     part.add_argument("--rows", type=int, default=8, metavar="B", help="rows of a micro-batch")
     part.add_argument("--length", type=int, default=512, metavar="T", help="tokens of a row")

@@ -15,17 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from playpen_jax import adapters, model, optim, policy, sharding, update
+from playpen_jax import adapters, bench_rollout, model, optim, policy, sharding, update
 from playpen_jax import config as configs
 from playpen_jax.data.pack import micro_batches
 from playpen_jax.losses import sft
 from playpen_jax.types import Batch
 
-SIZES = {
-    "10m": dict(vocab=4096, dim=512, layers=3, heads=8, kv_heads=4, head_dim=64, mlp=1536),
-    "1b": dict(vocab=128_256, dim=2048, layers=16, heads=32, kv_heads=8, head_dim=64, mlp=8192),
-    "8b": dict(vocab=128_256, dim=4096, layers=32, heads=32, kv_heads=8, head_dim=128, mlp=14_336, tied=False),
-}
+SIZES = bench_rollout.SIZES | {"11m": dict(vocab=4096, dim=512, layers=3, heads=8, kv_heads=4, head_dim=64, mlp=1536)}
 
 
 def config(options: argparse.Namespace) -> model.ModelConfig:
