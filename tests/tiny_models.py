@@ -32,6 +32,14 @@ LLAMA3 = dict(
     original_max_position_embeddings=32,
 )
 YARN = dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=32)
+LONG = dict(
+    rope_type="longrope",
+    rope_theta=1e4,
+    partial_rotary_factor=0.5,
+    short_factor=[1.1, 1.7],
+    long_factor=[2.0, 8.0],
+    original_max_position_embeddings=128,
+)
 LINEAR = dict(rope_type="linear", rope_theta=1000.0, factor=3.0)
 GEMMA = dict(hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=12, tie_word_embeddings=True, sliding_window=8)
 DELTA = dict(
@@ -54,6 +62,7 @@ MODELS = {
     "gemma3": ("gemma3_text", GEMMA | dict(num_hidden_layers=8)),
     "olmo2": ("olmo2", dict()),
     "smollm3": ("smollm3", dict(num_hidden_layers=5)),
+    "phi3_long": ("phi3", dict(rope_parameters=LONG, original_max_position_embeddings=128, max_position_embeddings=512)),
     "phi3": (
         "phi3",
         dict(sliding_window=8, rope_parameters=dict(rope_theta=1e4, rope_type="default", partial_rotary_factor=0.5)),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from playpen_jax.model import LinearRope, Llama3Rope, ModelConfig, YarnRope
+from playpen_jax.model import LinearRope, Llama3Rope, LongRope, ModelConfig, YarnRope
 
 # rope_type -> its class, and (our field, their key, value where it is missing); a key without one must be there
 NEEDED = object()
@@ -31,7 +31,17 @@ SCALINGS = {
             ("truncate", "truncate", True),
         ),
     ),
+    "longrope": (
+        LongRope,
+        (
+            ("short", "short_factor", NEEDED),
+            ("long", "long_factor", NEEDED),
+            ("original_max_positions", "original_max_position_embeddings", NEEDED),
+            ("attention_factor", "attention_factor", None),
+        ),
+    ),
 }
+AS_IT_IS = ("original_max_positions", "truncate", "short", "long")  # fields that are no single float
 
 
 def parameters(config: Mapping[str, Any], theta: float = 10_000.0) -> dict[str, Any]:
@@ -59,23 +69,34 @@ def read_rope(rope: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
 
 def _scaling(kind: str, rope: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     cls, keys = SCALINGS[kind]
-    known = {"original_max_position_embeddings": config.get("max_position_embeddings")} if kind == "yarn" else {}
-    given = {key: value for key, value in {**known, **rope}.items() if value is not None}
+    original = config.get("original_max_position_embeddings")
+    if kind == "yarn":
+        original = original or config.get("max_position_embeddings")
+    given = {key: value for key, value in rope.items() if value is not None}
+    if original:
+        given = {"original_max_position_embeddings": original} | given
     values = {theirs: given.get(theirs, missing) for _, theirs, missing in keys}
-    if lacking := [key for key, value in values.items() if value is NEEDED or value is None and key != "attention_factor"]:
+    if lacking := [key for key, value in values.items() if value is NEEDED]:
         raise ValueError(f"the {kind} rope has no {', '.join(lacking)}")
     if "attention_factor" in values and values["attention_factor"] is None:
-        values["attention_factor"] = _attention_factor(rope)
-    whole = ("original_max_positions", "truncate")
-    return cls(**{ours: values[key] if ours in whole else float(values[key]) for ours, key, _ in keys})
+        values["attention_factor"] = (_yarn_factor if kind == "yarn" else _long_factor)(given, config)
+    plain = lambda value: tuple(map(float, value)) if isinstance(value, list | tuple) else value
+    return cls(**{ours: plain(values[key]) if ours in AS_IT_IS else float(values[key]) for ours, key, _ in keys})
 
 
-def _attention_factor(rope: Mapping[str, Any]) -> float:
+def _yarn_factor(rope: Mapping[str, Any], config: Mapping[str, Any]) -> float:
     """What yarn multiplies cosines and sines with where the config does not say."""
     grown = lambda weight: 1.0 if rope["factor"] <= 1 else 0.1 * weight * math.log(rope["factor"]) + 1.0
     if rope.get("mscale") and rope.get("mscale_all_dim"):
         return grown(rope["mscale"]) / grown(rope["mscale_all_dim"])
     return grown(1.0)
+
+
+def _long_factor(rope: Mapping[str, Any], config: Mapping[str, Any]) -> float:
+    """The same for longrope."""
+    original = rope["original_max_position_embeddings"]
+    factor = rope.get("factor") or config["max_position_embeddings"] / original
+    return 1.0 if factor <= 1 else math.sqrt(1 + math.log(factor) / math.log(original))
 
 
 def write_rope(c: ModelConfig) -> dict[str, Any]:
@@ -84,5 +105,6 @@ def write_rope(c: ModelConfig) -> dict[str, Any]:
     if c.rope_scaling:
         kind, keys = next((kind, keys) for kind, (cls, keys) in SCALINGS.items() if isinstance(c.rope_scaling, cls))
         values = dataclasses.asdict(c.rope_scaling)
-        found |= {"rope_type": kind} | {theirs: values[ours] for ours, theirs, _ in keys}
+        plain = lambda value: list(value) if isinstance(value, tuple) else value
+        found |= {"rope_type": kind} | {theirs: plain(values[ours]) for ours, theirs, _ in keys}
     return found if c.rotary is None else found | {"partial_rotary_factor": c.rotary / c.head_dim}

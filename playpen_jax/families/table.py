@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from playpen_jax.families.family import SIZES, Config, Family, one_rope
+from playpen_jax.families.family import SIZES, Config, Family
 from playpen_jax.families.rope import parameters, read_rope, write_rope
 from playpen_jax.families.tensors import DELTA, EXPERTS, GEMMA, LLAMA, NORMS_AFTER, PHI3, QK_NORM, without
 from playpen_jax.model import Delta, Experts, ModelConfig
@@ -91,6 +91,17 @@ def read_smollm3(config: Config) -> dict[str, Any]:
 
 def write_smollm3(c: ModelConfig) -> dict[str, Any]:
     return {"no_rope_layers": [int(kind != "nope") for kind in c.kinds], "layer_types": ["full_attention"] * c.layers}
+
+
+def rope_phi3(config: Config) -> dict[str, Any]:
+    """Its scaling had other names once."""
+    rope = parameters(config)
+    return read_rope(rope | {"rope_type": "longrope"} if rope["rope_type"] in ("su", "yarn") else rope, config)
+
+
+def write_phi3(c: ModelConfig) -> dict[str, Any]:
+    original = getattr(c.rope_scaling, "original_max_positions", c.max_positions)
+    return write_window(c) | {"original_max_position_embeddings": original}
 
 
 DELTA_SIZES = {
@@ -218,10 +229,10 @@ FAMILIES: dict[str, Family] = {
     "phi3": Family(
         "Phi3ForCausalLM",
         PHI3,
-        defaults={"rms_norm_eps": 1e-5},
-        rope=one_rope,
+        defaults={"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096},
+        rope=rope_phi3,
         read=read_window,
-        write=write_window,
+        write=write_phi3,
     ),
 }
 

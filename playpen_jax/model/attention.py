@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from playpen_jax.model.config import LinearRope, Llama3Rope, ModelConfig, YarnRope
+from playpen_jax.model.config import LinearRope, Llama3Rope, LongRope, ModelConfig, YarnRope
 
 
 def rms_norm(
@@ -41,6 +41,8 @@ def frequencies(c: ModelConfig, kind: str = "full") -> tuple[Float[Array, "H2"],
             first, last = _yarn_ramp(r, size, c.rope_theta)
             stretched = jnp.clip((jnp.arange(size // 2) - first) / max(last - first, 1e-3), 0.0, 1.0)
             return base * (1 - stretched + stretched / r.factor), r.attention_factor
+        case LongRope() as r:
+            return base / jnp.asarray(r.short, jnp.float32), r.attention_factor
     return base, 1.0
 
 

@@ -43,7 +43,21 @@ class YarnRope:
     truncate: bool = True  # the ramp begins and ends at whole pairs
 
 
-RopeScaling = LinearRope | Llama3Rope | YarnRope
+@dataclasses.dataclass(frozen=True)
+class LongRope:
+    """Divides each frequency by a factor of its own, and scales cosines and sines (LongRoPE, arXiv 2402.13753).
+
+    `long` is for contexts beyond the original one. Only `short` is used here: a dialogue that grows beyond it would have to be
+    computed anew.
+    """
+
+    short: tuple[float, ...]  # a factor for each rotated pair
+    long: tuple[float, ...]
+    original_max_positions: int
+    attention_factor: float  # of cosines and sines
+
+
+RopeScaling = LinearRope | Llama3Rope | YarnRope | LongRope
 
 
 @dataclasses.dataclass(frozen=True)
