@@ -100,8 +100,8 @@ def rope_phi3(config: Config) -> dict[str, Any]:
 
 
 def write_phi3(c: ModelConfig) -> dict[str, Any]:
-    original = getattr(c.rope_scaling, "original_max_positions", c.max_positions)
-    return write_window(c) | {"original_max_position_embeddings": original}
+    original = getattr(c.rope_scaling, "original_max_positions", None)  # transformers looks for it outside the scaling first
+    return write_window(c) | ({"original_max_position_embeddings": original} if original else {})
 
 
 DELTA_SIZES = {
