@@ -36,7 +36,7 @@ def scores(
 ) -> tuple[Float[Array, "B"], Bool[Array, "B"]]:
     """Sum of the log-probabilities (nats) of the targets where `mask` is, and whether each of them is the likeliest token."""
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    x = model.hidden(c, params, tokens, positions, jnp.ones_like(tokens), remat="none")
+    x = model.hidden(c, params, tokens, positions, jnp.ones_like(tokens))
 
     def add(sums, part):
         x, targets, mask = part
@@ -181,7 +181,7 @@ def harness_model(
                 groups.setdefault((how, until, most), {})[i] = self.tok_encode(text)[-(context - most) :] or start
             bar = tqdm(total=len(requests), desc="replies", unit="request", disable=disable_tqdm or None)
             for (how, until, most), prompts in groups.items():
-                sampler = Sampler(policy.config, rows, context, how, chat.stops)
+                sampler = Sampler(policy.config, rows, context, how, chat.stops, mesh=mesh)
                 sampler.load(policy.params)
                 for i, reply in write(policy, sampler, prompts, until, most, seed):
                     found[i] = reply
