@@ -20,7 +20,7 @@ from playpen_jax.sampler.store import PAGE
 from playpen_jax.sampler.windows import Window, blank, point
 
 PREFILL = 256  # tokens (lines times width) of one prefill call and shard
-PREFILL_WIDTHS = (8, 32, 128)  # new tokens per line and call, smallest that fits: few, as each is compiled for every span
+PREFILL_WIDTHS = (8, 16, 32, 128)  # new tokens per line and call, smallest that fits: few, as each is compiled for every span
 CALLS = 4  # prefill calls between two chunks of decoding, at most
 COPIES = 64  # pages of one call of the copying program
 SPAN = 128  # the cache is read up to a power of two times this

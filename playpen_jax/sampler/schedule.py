@@ -112,23 +112,37 @@ class Shard:
     def lines(self, widths: tuple[int, ...], places: int, call: int) -> list[Line]:
         """The next ids of waiting dialogues, the oldest first: as many lines of a width as the places of a call hold.
 
-        The first that misses something sets the width; others follow if they miss no more.
+        The first that misses something sets the width; those that miss about as much come next, then those that miss less.
         """
         found: list[Line] = []
+        shorter: list[Dialogue] = []
         width, height = widths[-1], 1
         for d in list(self.waiting):
             if len(found) == height:
-                break
+                return found
             if d not in self.waiting or not self._start(d) or not self._settle(d, call):
                 continue
             if not found:
                 width = bucket(d.missing, widths)
                 height = places // width
-            if (d.missing <= width or not found) and (count := self._reserve(d, min(d.missing, width))):
-                found.append(Line(d, d.cached, count))
-                self.recomputed += max(0, min(d.seen, d.cached + count) - d.cached)
-                self.wrote(d, count, call)
+            if bucket(d.missing, widths) == width:
+                found += self._line(d, width, call)
+            elif d.missing < width:
+                shorter.append(d)
+        for d in shorter:
+            if len(found) < height and d in self.waiting and d.claim and self._settle(d, call):
+                found += self._line(d, width, call)
         return found
+
+    def _line(self, d: Dialogue, width: int, call: int) -> list[Line]:
+        """The next ids of one dialogue; none if it was paused for lack of pages."""
+        count = self._reserve(d, min(d.missing, width))
+        if not count:
+            return []
+        line = Line(d, d.cached, count)
+        self.recomputed += max(0, min(d.seen, d.cached + count) - d.cached)
+        self.wrote(d, count, call)
+        return [line]
 
     def wrote(self, d: Dialogue, count: int, call: int = 0) -> None:
         """The device has computed `count` more ids, or will: they belong to the pages now."""
