@@ -72,8 +72,8 @@ class Stopwatch:
 def best(call, repeats: int = 5) -> float:
     """The least seconds that a call took until its result was there; the first call compiles.
 
-    On a CPU, which others may use too, these are seconds of the processor, in all threads: shares of a limit that was measured by
-    the same clock can be trusted, and are those of one core.
+    On a CPU, which others may use too, these are seconds of the processor, in all threads: shares of a limit that was measured
+    by the same clock can be trusted, and are those of one core.
     """
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     jax.block_until_ready(call())
