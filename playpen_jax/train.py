@@ -316,6 +316,7 @@ def finish(run: Run, before: Any, progress: Progress) -> None:
     early = {"stopped": progress.step, "why": progress.low} if progress.low else {}
     ended = {"steps": run.config.steps, "moved": moved} | early
     run.write(FINISHED, lambda file: metrics.replace(file, json.dumps(ended, indent=1)))
+    journal.forget(run.workdir, progress.step)
     if progress.low:
         print(f"stopped early at step {progress.step}: {progress.low}")
     print(f"report: {run.workdir / 'report.html'}")
