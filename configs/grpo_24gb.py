@@ -1,11 +1,11 @@
-"""Learn seven games by playing, sized for one GPU of 24 GB: a model of one billion weights, all of them trained, no reference.
+"""Learn seven games by playing, sized for one GPU of 24 GB: adapters on eight billion weights in four bits.
 
 python -m playpen_jax.train --config=grpo_24gb.py --config.model.path=FOLDER
 
 Not measured on this hardware: a size to begin with.
 """
 
-from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Model, Optim, Rollout
+from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Lora, Model, Optim, Rollout
 
 
 def config() -> Config:
@@ -13,10 +13,11 @@ def config() -> Config:
         steps=200,
         games=("wordle", "taboo", "codenames", "adventuregame", "guesswhat", "matchit_ascii", "textmapworld"),
         players=("taboo.describer=scripted|learner", "codenames.cluegiver=scripted|learner", "guesswhat.answerer=scripted"),
-        model=Model(path="Llama-3.2-1B-Instruct"),
+        model=Model(path="Llama-3.1-8B-Instruct"),
+        lora=Lora(rank=16, alpha=32.0, base="nf4"),
         rollout=Rollout(rows=64, context=2048, max_tokens=128),
         grpo=Grpo(variant="dapo", correction="truncate", instances=8, plays=8),
-        optim=Optim(learning_rate=1e-6, warmup=5),
+        optim=Optim(learning_rate=1e-5, warmup=5),
         batch=Batching(length=2048, micro=2),
         eval=Evaluation(every=25, episodes=30, temperature=0.0),
         checkpoints=Checkpoints(every=10),
