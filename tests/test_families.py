@@ -22,6 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(tiny_models.MODELS)
 PROMPT = 12  # ids of the first row before its greedy continuation
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # programs that run but once
+ALIKE = ("llama_tied", "llama_linear_rope", "mistral", "mistral_window", "qwen2", "qwen3", "phi3")  # others show as much
 CACHED = ("gemma3", "qwen3_5")  # greedy replies of the others are compared by the slow tests
 
 
@@ -59,7 +60,12 @@ def greedy(c: model.ModelConfig, params: model.Params, prompt: list[int], new: i
     return replies[rows[1]]
 
 
-@pytest.mark.parametrize("name", NAMES)
+def some(quick: bool, name: str) -> object:
+    """A name, for the slow tests alone if it is not among the quick ones."""
+    return name if quick else pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [some(x not in ALIKE, x) for x in NAMES])
 def test_logits_are_those_of_torch_and_a_round_trip_keeps_every_bit(name, golden, tmp_path):
     one = golden[name]
     c, params = hf.load(tiny_models.write(tmp_path / "theirs", one["config"], one["weights"]))
@@ -73,7 +79,7 @@ def test_logits_are_those_of_torch_and_a_round_trip_keeps_every_bit(name, golden
     assert all(np.array_equal(saved[key], one["weights"][key]) for key in saved)
 
 
-@pytest.mark.parametrize("name", [x if x in CACHED else pytest.param(x, marks=pytest.mark.slow) for x in NAMES])
+@pytest.mark.parametrize("name", [some(x in CACHED, x) for x in NAMES])
 def test_greedy_replies_are_those_of_torch_beyond_the_window(name, golden, tmp_path):
     one = golden[name]
     c, params = hf.load(tiny_models.write(tmp_path, one["config"], one["weights"]))
