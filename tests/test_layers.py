@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -162,3 +163,14 @@ def test_the_rules_see_what_they_forbid(tmp_path):
     assert set(imported(path)) == {"jax.numpy", "playpen_jax.train", "playpen_jax.load", "playpen_jax.model.decoder.block"}
     assert "playpen_jax.model.decoder.block" not in set(imported(path, everywhere=False))
     assert rooms_in(path) == {"train", "__init__", "model"}
+
+
+def test_the_map_shows_the_floors():
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / "docs" / "architecture.md").read_text("utf-8").splitlines()]
+    shown = {int(row[0]): tuple(re.findall(r"`(\w+)`", row[1])) for row in rows if len(row) == 2 and row[0].isdigit()}
+    assert shown == FLOORS, "docs/architecture.md: `python -m tests.test_layers` prints its table"
+
+
+if __name__ == "__main__":
+    for floor in reversed(FLOORS):
+        print(f"| {floor} | {', '.join(f'`{room}`' for room in FLOORS[floor])} |")
