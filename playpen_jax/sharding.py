@@ -58,6 +58,18 @@ def shardings(axes: Any, abstract: Any, mesh: Mesh, rules: Mapping[str, str | tu
     return tree.unflatten([NamedSharding(mesh, spec(tuple(a), x.shape, mesh, rules)) for a, x in zip(names, flat, strict=True)])
 
 
+def put(tree: Any, at: Any) -> Any:
+    """A tree of arrays that every process has whole, laid out as `at`; each process keeps its own parts."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, at)
+
+    def part(x: Any, where: NamedSharding) -> jax.Array:
+        whole = np.asarray(x)
+        return jax.make_array_from_callback(whole.shape, where, lambda index: whole[index])
+
+    return jax.tree.map(part, tree, at)
+
+
 def rows(mesh: Mesh) -> NamedSharding:
     """Arrays whose first axis is the batch."""
     return NamedSharding(mesh, PartitionSpec(RULES["batch"]))

@@ -6,6 +6,7 @@ end finished.json. The same command on the same DIR resumes where it stopped. SI
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,7 +21,22 @@ import jax
 from tqdm import tqdm
 
 from playpen_jax import chat as chats
-from playpen_jax import checkpoint, draws, hf, leaks, metrics, model, optim, policy, report, scores, sharding, trackers, update
+from playpen_jax import (
+    checkpoint,
+    draws,
+    hf,
+    leaks,
+    metrics,
+    model,
+    optim,
+    policy,
+    processes,
+    report,
+    scores,
+    sharding,
+    trackers,
+    update,
+)
 from playpen_jax import config as configs
 from playpen_jax.learn import ahead, dpo, grpo, journal, sft
 from playpen_jax.learn.disk import DiskError
@@ -80,8 +96,8 @@ def write_model_folder(folder: Path, c: model.ModelConfig, chat: chats.Chat, sou
 def evaluate(run: Run, params: Any, step: int) -> scores.Table:
     """Play the held-out episodes, unless this step's evaluation is on disk already, and keep table and transcripts."""
     file = run.workdir / "evaluations" / f"step_{step:06d}.json"
-    if file.exists():
-        return scores.read_evaluation(file)[1]
+    if kept := processes.of_first(scores.read_evaluation(file)[1] if file.exists() else None):
+        return kept
     run.settle()
     began, how = time.perf_counter(), Sampling(run.config.eval.temperature)
     rolled = run.play(params, draws.held_out_jobs(run.config), how, f"evaluation at {step}")
@@ -93,8 +109,13 @@ def evaluate(run: Run, params: Any, step: int) -> scores.Table:
 # ---------------------------------------------------------------------------------------------- the run
 
 
-def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
-    """Load what is trained: the run, its weights, and what it learns from; then write config.json and model/."""
+def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any, Any]:
+    """Load what is trained: the run, its weights, and what it learns from; then write config.json and model/.
+
+    `saved`: where the checkpoints of all processes lie.
+    """
+    if config.mesh.rollout and jax.process_count() > 1:
+        raise configs.ConfigError("mesh.rollout wants one process: plays beside the update are not shared by several")
     mesh = sharding.make_mesh(config.mesh, ahead.split(config.mesh, jax.devices())[0])
     chat, source, way = None, None, LEARN[config.algorithm]
     if config.batch.micro % (ways := mesh.shape["data"] * mesh.shape["fsdp"]):
@@ -125,7 +146,7 @@ def start(config: configs.Config, workdir: Path) -> tuple[Run, Any, Any]:
             write_model_folder(kept, c, chat, source)
 
     describe()
-    return Run(config, workdir, c, chat, mesh, describe=describe), params, data
+    return Run(config, workdir, saved, c, chat, mesh, describe=describe), params, data
 
 
 def fresh_chat(config: configs.Config, kept: Path, dialogues: Sequence) -> tuple[chats.Chat, Path | None]:
@@ -152,7 +173,8 @@ def train(run: Run, params: Any, data: Any) -> int:
     if run.c.lora:
         base = "tiny" if config.model.path == "tiny" else str(Path(config.model.path).absolute())
     (run.workdir / FINISHED).unlink(missing_ok=True)
-    saved = checkpoint.Checkpoints(run.workdir / "checkpoints", config.checkpoints.keep, base)
+    saved = checkpoint.Checkpoints(run.saved, config.checkpoints.keep, base)
+    run.interrupts.together = jax.process_count() > 1
     with saved, run.interrupts:
         if (found := saved.restore(state)) is not None:
             state = found
@@ -193,8 +215,8 @@ def steps(run: Run, progress: Progress, learn: Step, before: Any, saved: checkpo
     bar = tqdm(initial=progress.step, total=config.steps, desc=config.algorithm, unit="step", disable=None)
     with bar, metrics.Writer(run.workdir, progress.step or None, where) as writer:
         seen = tokens_seen(run.workdir)
-        while progress.step < config.steps and not (low := too_low(run, progress.step)):
-            run.interrupts.check()
+        while progress.step < config.steps and not (low := processes.of_first(too_low(run, progress.step))):
+            run.interrupts.check_together()
             waited = {"time/evaluation": run.take_seconds()}
             progress.state, found = learn(progress.state, progress.step)
             progress.step, seen = progress.step + 1, seen + found["num_tokens"]
@@ -305,12 +327,14 @@ def idle_steps(config: configs.Config, step: int, found: dict[str, float], befor
 
 def finish(run: Run, before: Any, progress: Progress) -> None:
     """The table of held-out scores before and after, how far the weights moved, and where things lie."""
+    moved = update.moved(before, progress.state.params)
+    if not processes.first():
+        return
     files = sorted((run.workdir / "evaluations").glob("step_*.json"))
     if len(files) > 1:
         first, last = (metrics.read(file.with_suffix(".episodes.jsonl")) for file in (files[0], files[-1]))
         print("\nHeld-out scores, before and after:\n")
         print(scores.show_difference(scores.compare(first, last)))
-    moved = update.moved(before, progress.state.params)
     print(f"\nweights moved by {max(moved.values()):.2%} of their norm at most ({max(moved, key=moved.get)})")
     run.write("report.html", lambda _: report.write(run.workdir))
     early = {"stopped": progress.step, "why": progress.low} if progress.low else {}
@@ -339,28 +363,41 @@ def finished(config: configs.Config, workdir: Path) -> bool:
     return file.exists() and json.loads(file.read_text())["steps"] == config.steps
 
 
-def parse(argv: Sequence[str]) -> tuple[configs.Config, Path]:
+def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, bool]:
+    """Config, working directory, and whether this is one of several processes."""
     options = parser("train", __doc__)
     options.add_argument("--config", required=True, metavar="FILE", help="a config file; a bare name is found in configs/")
     options.add_argument("--workdir", metavar="DIR", help="where everything is written (default: runs/NAME of the config)")
+    options.add_argument("--distributed", action="store_true", help="one of several processes that train together (launch/)")
     known, overrides = arguments(options, argv, configs.Config())
     config = configs.load(known.config, overrides)
     draws.check(config)
     trackers.check(config.tracker)
-    return config, Path(known.workdir or Path("runs") / Path(known.config).stem)
+    return config, Path(known.workdir or Path("runs") / Path(known.config).stem), known.distributed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     with user_errors():
-        config, workdir = parse(argv)
-        open_workdir(config, workdir)
-        if finished(config, workdir):
+        config, workdir, distributed = parse(argv)
+        if distributed:
+            processes.join()
+    with contextlib.nullcontext() if processes.first() else contextlib.redirect_stdout(None):
+        return work(argv, config, workdir)
+
+
+def work(argv: Sequence[str], config: configs.Config, workdir: Path) -> int:
+    """One run, or what is left of it; returns the exit status."""
+    with user_errors():
+        if processes.first():
+            open_workdir(config, workdir)
+        if processes.of_first(finished(config, workdir)):
             print(f"{workdir} has made its {config.steps} steps: {workdir / 'report.html'}")
             return os.EX_OK
         compilation_cache()
-        run, params, data = start(config, workdir)
-    metrics.replace(workdir / "command.txt", "python -m playpen_jax.train " + shlex.join(argv) + "\n")
+        own = processes.folder(workdir)
+        run, params, data = start(config, own, workdir / "checkpoints")
+    metrics.replace(own / "command.txt", "python -m playpen_jax.train " + shlex.join(argv) + "\n")
     try:
         return train(run, params, data)
     except DiskError as error:

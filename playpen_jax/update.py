@@ -195,11 +195,11 @@ def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh
 
 def fresh_state(tx: optax.GradientTransformation, params: Any, at: TrainState) -> TrainState:
     """The state before the first update; the optimizer's part is created where it will lie."""
-    params = jax.device_put(params, at.params)
+    params = sharding.put(params, at.params)
     trained = model.split(params)[0]
     opt_state = jax.jit(tx.init, out_shardings=at.opt_state)(trained)
     reference = None if at.reference is None else jax.tree.map(jnp.copy, trained)
-    return TrainState(params, opt_state, jax.device_put(jnp.zeros((), jnp.int32), at.step), reference)
+    return TrainState(params, opt_state, sharding.put(jnp.zeros((), jnp.int32), at.step), reference)
 
 
 def moved(before: Any, after: Any) -> dict[str, float]:

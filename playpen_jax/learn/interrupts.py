@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from playpen_jax import processes
+
 
 class Preempted(BaseException):
     """SIGTERM came: save what there is and leave. No `except Exception` on the way is to take it for a defect of a game."""
@@ -30,6 +32,7 @@ class Interrupts:
     """
 
     def __init__(self):
+        self.together = False  # several processes make the run: they leave together, where `check_together` is called
         self.asked, self._breakable, self._patience, self._old = False, False, 0.0, {}
         self.newest = time.monotonic()  # when something happened last
 
@@ -73,12 +76,17 @@ class Interrupts:
 
     def check(self) -> None:
         """Raise `Preempted` if SIGTERM came."""
-        if self.asked:
+        if self.asked and not self.together:
+            raise Preempted
+
+    def check_together(self) -> None:
+        """Raise `Preempted` on every process if SIGTERM came to one of them; all must call this at the same place."""
+        if processes.any_says(self.asked):
             raise Preempted
 
     def _term(self, *_: Any) -> None:
         self.asked = True
-        if self._breakable:
+        if self._breakable and not self.together:
             raise Preempted
 
     def _alarm(self, *_: Any) -> None:

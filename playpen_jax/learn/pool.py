@@ -34,7 +34,7 @@ class Pool:
     """The partners of one run; `at`: where weights lie, `before`: those at the start."""
 
     def __init__(self, run: Run, at: Any, before: Any):
-        self.run, self.at, self.folder, self._named = run, at, run.workdir.absolute() / "pool", named(run.config)
+        self.run, self.at, self.folder, self._named = run, at, run.saved.parent.absolute() / "pool", named(run.config)
         self._fixed = {name: fixed(name) for name in sorted(self._named - {players.PAST})}
         self.before, self._loaded = before, (0, before)
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from playpen_jax import config as configs
-from playpen_jax import model, rollout
+from playpen_jax import model, processes, rollout, sharding
 from playpen_jax.chat import Chat
 from playpen_jax.learn.disk import insist
 from playpen_jax.learn.interrupts import Hanging, Interrupts
@@ -57,7 +57,8 @@ class Run:
     """Everything that stays the same during a run; `memory` is plain JSON that a way to learn keeps with each checkpoint."""
 
     config: configs.Config
-    workdir: Path
+    workdir: Path  # what this process writes alone
+    saved: Path  # the checkpoints, which all processes write together
     c: model.ModelConfig
     chat: Chat
     mesh: jax.sharding.Mesh
@@ -99,12 +100,13 @@ class Run:
         key = name, how
         if key not in self.samplers:
             r = self.config.rollout
-            mesh = self.plays_on if self.plays_on.size > 1 else None
+            mesh = self.plays_on if jax.process_count() == 1 else sharding.make_mesh(configs.Mesh(), jax.local_devices())
+            mesh = mesh if mesh.size > 1 else None
             parts = shard_count(mesh) * r.cohorts
             rows = -(-r.rows // parts) * parts  # every part has as many
             more = {"dialogues": r.dialogues or 4 * rows, "pages": r.pages or None, "cohorts": r.cohorts, "mesh": mesh}
             self.samplers[key] = Sampler(policy.c, rows, r.context, how, policy.chat.stops, r.chunk, **more)
-        self.samplers[key].load(policy.params)
+        self.samplers[key].load(processes.local(policy.params))
         return self.samplers[key]
 
     def play(
@@ -121,8 +123,26 @@ class Run:
 
         weights: the fingerprint of those that began the journal; None: of these.
 
-        Episodes that have not ended when nothing has ended for `rollout.patience` seconds are given up.
+        Episodes that have not ended when nothing has ended for `rollout.patience` seconds are given up. Of several processes
+        each plays a share, and all get all episodes; the counters are the sums.
         """
+        mine = processes.share(len(jobs))
+        rolled = self._play_here(params, [jobs[i] for i in mine], how, label, journal, partners, weights)
+        parts = processes.gather([rolled])
+        counters = (dataclasses.astuple(part.counters) for part in parts)
+        return Rolled([e for part in parts for e in part.episodes], Counters(*map(sum, zip(*counters))))
+
+    def _play_here(
+        self,
+        params: Any,
+        jobs: Sequence[rollout.Job],
+        how: Sampling,
+        label: str,
+        journal: Path | None,
+        partners: Mapping[str, Partner] | None,
+        weights: list[float] | None,
+    ) -> Rolled:
+        """The share of this process."""
         policies = {LEARNER: Partner(self.c, params, self.chat)} | dict(partners or {})
         samplers = {name: self.sampler(how, name, policy) for name, policy in policies.items()}
         book = Journal(journal, jobs, weights or fingerprint(params)) if journal else None
