@@ -79,6 +79,16 @@ def test_pages_go_from_the_end_those_without_users_first_then_the_longest_unused
     assert pages.take() == 5
 
 
+def test_what_was_offered_long_ago_is_forgotten():
+    pages = Pages(4, SIZE)
+    (page,) = chain(pages, [1, 2])
+    for _ in range(1000):
+        pages.hold(page, True)
+        pages.leave(page, True)
+    assert len(pages._idle) <= 8 * 4 + 1
+    assert sorted(pages.take() for _ in range(4)) == [0, 1, 2, 3] and pages.take() is None
+
+
 # ---------------------------------------------------------------------------------------------- a shard, with no device
 
 

@@ -44,9 +44,9 @@ class Pages:
         while not self._free:
             if not self._idle:
                 return None
-            users, used, _, page = heapq.heappop(self._idle)
-            if self._evictable(page) and (users, used) == (page.users > 0, page.used):
-                self._evict(page)
+            entry = heapq.heappop(self._idle)
+            if self._holds(entry):
+                self._evict(entry[-1])
         return self._free.pop()
 
     def give(self, place: int) -> None:
@@ -107,12 +107,19 @@ class Pages:
         if len(page.ids) == self.size:
             page.parent.whole.setdefault(tuple(page.ids), page)
 
+    def _holds(self, entry: tuple[bool, int, int, Page]) -> bool:
+        users, used, _, page = entry
+        return self._evictable(page) and (users, used) == (page.users > 0, page.used)
+
     def _evictable(self, page: Page) -> bool:
         return page.place >= 0 and not page.pins and not page.children
 
     def _offer(self, page: Page) -> None:
         if self._evictable(page):
             heapq.heappush(self._idle, (page.users > 0, page.used, next(self._clock), page))
+        if len(self._idle) > 8 * self.count:  # mostly entries that no longer hold
+            self._idle = [entry for entry in self._idle if self._holds(entry)]
+            heapq.heapify(self._idle)
 
     def _evict(self, page: Page) -> None:
         parent = page.parent
