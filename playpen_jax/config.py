@@ -33,7 +33,7 @@ def section(cls: type, doc: str) -> Any:
 @dataclasses.dataclass(frozen=True)
 class Model:
     path: str | None = setting("tiny", "Hugging Face folder, checkpoint, or 'tiny'; None: fresh weights of the shape below")
-    tokenizer: str | None = setting(None, "sentencepiece model for fresh weights; None: train one on the data")
+    tokenizer: str | None = setting(None, "folder or file of a tokenizer for fresh weights; None: train one on the data")
     vocab: int = setting(2048, "vocabulary of a fresh model (and of the tokenizer trained for it)")
     dim: int = setting(256, "width D of a fresh model")
     layers: int = setting(4, "depth L of a fresh model")

@@ -127,7 +127,7 @@ def load(path: str | Path, dtype: str = "auto", lora: configs.Lora | None = None
     c = dataclasses.replace(c, dtype=dtype)
     if few and c.lora is None:
         c, params = _adapted(c, params, lora, seed)
-    return Policy(c, params, chats.load(folder) if (folder / "tokenizer.model").is_file() else None, folder)
+    return Policy(c, params, chats.load(folder) if chats.find(folder) else None, folder)
 
 
 def _folder(path: str | Path) -> Path:
@@ -173,7 +173,7 @@ def read(folder: Path, base: str | None = None, dtype: str = "float32") -> tuple
         under = adapters.base(folder)
         c, params, home = read(under, base, dtype)
         c, trained = adapters.load(folder, c)
-        return c, model.join(trained, params), folder if (folder / "tokenizer.model").is_file() else home
+        return c, model.join(trained, params), folder if chats.find(folder) else home
     return *hf.load(folder, dtype, base=base), folder
 
 

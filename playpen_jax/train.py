@@ -84,10 +84,10 @@ def write_model_folder(folder: Path, c: model.ModelConfig, chat: chats.Chat, sou
     if source is not None:
         hf.save_config(folder, c, assets_from=source)
         return
-    (folder / "tokenizer.part").write_bytes(chat.tokenizer.serialized)
-    os.replace(folder / "tokenizer.part", folder / "tokenizer.model")
-    pieces = zip(hf.TOKEN_IDS, ("<bos>", "<eos>", "<pad>"))
-    hf.save_config(folder, c, ids={name: chat.tokenizer.special(piece) for name, piece in pieces})
+    chat.tokenizer.save(folder)
+    metrics.replace(folder / "chat_template.jinja", chats.jinja(chat.template))
+    pieces = zip(hf.TOKEN_IDS, (chat.tokenizer.bos, chat.tokenizer.eos, "<pad>"))
+    hf.save_config(folder, c, ids={name: chat.tokenizer.specials.get(piece) for name, piece in pieces})
 
 
 # ---------------------------------------------------------------------------------------------- held-out episodes
@@ -151,10 +151,10 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
 
 def fresh_chat(config: configs.Config, kept: Path, dialogues: Sequence) -> tuple[chats.Chat, Path | None]:
     """The tokenizer of a fresh model: the one named, the one kept in DIR, or one trained on the dialogues."""
-    if (kept / "tokenizer.model").exists():
+    if chats.find(kept):
         return chats.load(kept), kept
     if config.model.tokenizer is not None:
-        return chats.Chat(chats.SentencePiece(config.model.tokenizer)), None
+        return chats.load(Path(config.model.tokenizer)), None
     if not dialogues:
         raise configs.ConfigError("a fresh model needs model.tokenizer, or algorithm=sft to train one on its dialogues")
     texts = [message["content"] for dialogue in dialogues[:5000] for message in dialogue]

@@ -66,23 +66,14 @@ def test_a_system_message_is_folded_into_the_first_one_or_has_its_own_place():
     ids, mask = Chat(ByteTokenizer()).dialogue(dialogue)
     assert ids.tolist() == [BOS, USER, 83, 10, 10, 117, ASSISTANT, 97, EOS, USER, 118, ASSISTANT, 98, EOS]
     assert mask.sum() == 4
-    template = Template(
-        "own",
-        ("<b>",),
-        (("<h>", "U:"), ("<e>", "\n")),
-        ("<h>", "A:"),
-        "<e>",
-        (("<h>", "S:"), ("<e>",)),
-        ("\n",),
-        ("<stop>", "<no>"),
-    )
-    own = Chat(ByteTokenizer(("<b>", "<h>", "<e>", "<stop>")), template)
+    template = Template("own", "<b><h>U:", "<e>\n<h>A:", "<e>", "\n<h>U:", ("<b><h>S:", "<e><h>U:"))
+    own = Chat(ByteTokenizer(("<b>", "<h>", "<e>", "<stop>")), template, stops=[259])
     b, h, e, stop = range(256, 260)
     ids, mask = own.dialogue(dialogue)
     asked = [h, 85, 58, 117, e, 10, h, 65, 58]
     assert ids.tolist() == [b, h, 83, 58, 83, e, *asked, 97, e, 10, *[118 if i == 117 else i for i in asked], 98, e]
     assert np.flatnonzero(mask).tolist() == [15, 16, 27, 28]
-    assert own.stops == (e, stop), "a stop that the tokenizer does not have is passed over"
+    assert own.stops == (e, stop)
 
 
 def test_a_reply_that_was_cut_is_closed_by_the_bridge():
@@ -179,12 +170,12 @@ def seen_and_said(record: dict) -> list[list[str]]:
 
 @pytest.mark.parametrize("text", ODD)
 def test_text_never_becomes_a_special_token(chat, text):
-    special = {chat.tokenizer.special(piece) for piece in ("<pad>", "<bos>", "<eos>", "<|user|>", "<|assistant|>")}
-    assert None not in special and len(special) == 5
+    special = {chat.tokenizer.specials[piece] for piece in ("<pad>", "<bos>", "<eos>", "<|user|>", "<|assistant|>")}
+    assert len(special) == 5
     assert special.isdisjoint(chat.tokenizer.encode(text))
     ids = chat.dialogue(turns(text, text))[0].tolist()
     order = ("<bos>", "<|user|>", "<|assistant|>", "<eos>")
-    assert [i for i in ids if i in special] == [chat.tokenizer.special(piece) for piece in order]
+    assert [i for i in ids if i in special] == [chat.tokenizer.specials[piece] for piece in order]
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -206,9 +197,8 @@ def test_lone_surrogates_become_question_marks():
 
 
 def test_only_control_symbols_are_special(pieces):
-    tokenizer = pieces.tokenizer
-    assert [tokenizer.special(piece) for piece in ("<pad>", "<bos>", "<eos>", "<|user|>", "<|assistant|>")] == [0, 1, 2, 4, 5]
-    assert [tokenizer.special(piece) for piece in ("<unk>", "\n", "<0x0A>", "Reply", "nothing like it", "")] == [None] * 6
+    wanted = {"<pad>": 0, "<bos>": 1, "<eos>": 2, "<|user|>": 4, "<|assistant|>": 5}
+    assert pieces.tokenizer.specials == wanted, "not <unk>, a new line, or <0x0A>"
 
 
 def test_ids_that_the_tokenizer_does_not_have_stand_for_no_text(pieces):
@@ -226,7 +216,7 @@ def test_a_folder_gives_its_chat(tmp_path, pieces):
 
 
 def test_folders_without_a_fitting_tokenizer_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no tokenizer.model"):
+    with pytest.raises(ValueError, match="no tokenizer.json or tokenizer.model"):
         load(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"no model")
     with pytest.raises(ValueError, match="tokenizer.model: not a sentencepiece model"):
@@ -235,7 +225,8 @@ def test_folders_without_a_fitting_tokenizer_are_refused(tmp_path):
 
 def test_a_tokenizer_that_no_template_fits_is_refused(tmp_path, pieces, monkeypatch):
     (tmp_path / "tokenizer.model").write_bytes(pieces.tokenizer.serialized)
-    monkeypatch.setattr("playpen_jax.chat.TEMPLATES", {"other": dataclasses.replace(pieces.template, end="<|end|>")})
+    other = dataclasses.replace(pieces.template, end="<|end|>")
+    monkeypatch.setattr("playpen_jax.chat.templates.TEMPLATES", {"other": other})
     with pytest.raises(ValueError, match="no chat template has its special tokens"):
         load(tmp_path)
 
