@@ -62,9 +62,10 @@ class Chat:
         return ids
 
     def _text(self, text: str, before: str) -> list[int]:
-        """Ids of a text between two special tokens."""
+        """Ids of a text between two special tokens; it has one blank before it where the tokenizer wants one."""
         text = text.lstrip() if before in self.tokenizer.strips else text
-        return self.tokenizer.encode(" " + text if text and self.tokenizer.blank else text)
+        blank = " " if self.tokenizer.blank and text and not text.startswith(" ") else ""
+        return self.tokenizer.encode(blank + text)
 
     def _until_reply(self, *parts: str) -> list[int]:
         """Ids up to where the policy begins to speak, its own blank left to it."""
