@@ -199,12 +199,9 @@ def find(path: Path) -> Path | None:
 
 def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, Any]:
     """Model config and trained weights of the folder `checkpoints/STEP`; raises `CheckpointError` in one line."""
-    path = path.absolute()
+    path, c = path.absolute(), read_config(path)
     try:
-        check_digests(path, ("params", "meta"))
-        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-            meta = reader.restore(path / "meta")
-        c = model.config_from_json(meta["model"])
+        check_digests(path, ("params",))
         abstract = model.split(model.abstract(c))[0]
         if shardings is None:
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -213,6 +210,17 @@ def load_params(path: Path, shardings: Any = None) -> tuple[model.ModelConfig, A
         with ocp.StandardCheckpointer() as reader:
             return c, reader.restore(path / "params", abstract)
     except Exception as error:  # Orbax and TensorStore raise many kinds for damaged files
+        raise CheckpointError(f"{path}: not a readable checkpoint: {_line(error)}") from error
+
+
+def read_config(path: Path) -> model.ModelConfig:
+    """Model config of the folder `checkpoints/STEP`; raises `CheckpointError` in one line."""
+    path = path.absolute()
+    try:
+        check_digests(path, ("meta",))
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            return model.config_from_json(reader.restore(path / "meta")["model"])
+    except Exception as error:  # Orbax raises many kinds for damaged files
         raise CheckpointError(f"{path}: not a readable checkpoint: {_line(error)}") from error
 
 

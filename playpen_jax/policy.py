@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from playpen_jax import adapters, checkpoint, hf, model
+from playpen_jax import adapters, checkpoint, hf, model, update
 from playpen_jax import chat as chats
 from playpen_jax import config as configs
 from playpen_jax.sampler.sample import Sampling
@@ -114,16 +114,23 @@ def _keys(seed: int, prompts: list[list[int]]) -> list[tuple[int, int]]:
     return keys
 
 
-def load(path: str | Path, dtype: str = "auto", lora: configs.Lora | None = None, seed: int = 0) -> Policy:
+def load(
+    path: str | Path,
+    dtype: str = "auto",
+    lora: configs.Lora | None = None,
+    seed: int = 0,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Policy:
     """The policy of a Hugging Face folder, of adapters, of a checkpoint (or a training directory: its newest one), or "tiny".
 
     lora: to be trained by adapters, which are added (drawn by `seed`) unless there are some; the weights under them are kept
-    in the computing type, or in fewer bits. Raises `ValueError` in one line if the path holds none of them or cannot be read.
+    in the computing type, or in fewer bits. mesh: where the weights go, each part straight onto its device; None: the first
+    device. Raises `ValueError` in one line if the path holds none of them or cannot be read.
     """
     dtype = compute_dtype(dtype)
     few = lora is not None and lora.rank > 0
     base = lora.base if few and lora.base != "plain" else None
-    c, params, folder = read(_folder(path), base, dtype if few else "float32")
+    c, params, folder = read(_folder(path), base, dtype if few else "float32", mesh)
     c = dataclasses.replace(c, dtype=dtype)
     if few and c.lora is None:
         c, params = _adapted(c, params, lora, seed)
@@ -157,24 +164,49 @@ def _adapted(c: model.ModelConfig, params: Any, lora: configs.Lora, seed: int) -
     return c, model.join(fresh, params)
 
 
-def read(folder: Path, base: str | None = None, dtype: str = "float32") -> tuple[model.ModelConfig, Any, Path]:
+def fresh_config(m: configs.Model, vocab: int) -> model.ModelConfig:
+    """The config of a fresh model of the settings' shape."""
+    shape = dict(dim=m.dim, layers=m.layers, heads=m.heads, kv_heads=m.kv_heads, mlp=m.mlp, head_dim=m.dim // m.heads)
+    return model.ModelConfig("llama", vocab=vocab, dtype=compute_dtype(m.dtype), **shape)
+
+
+def planned(path: str | Path, lora: configs.Lora) -> model.ModelConfig:
+    """The config of what `load` would load; no weights are needed. Raises `ValueError` likewise."""
+    folder = _folder(path)
+    step = checkpoint.find(folder)
+    c = hf.read_config(folder) if step is None else checkpoint.read_config(step)
+    if not lora.rank or c.lora is not None:
+        return c
+    adapted = model.Lora(lora.rank, lora.alpha, adapters.targets(c, lora.target), lora.dropout)
+    return dataclasses.replace(c, lora=adapted, base=None if lora.base == "plain" else lora.base)
+
+
+def _places(c: model.ModelConfig, mesh: jax.sharding.Mesh | None) -> Any:
+    """Where the weights go; None: the first device, as those of a quantised base or of adapters alone."""
+    return None if mesh is None or c.lora is not None else update.weight_shardings(c, mesh)
+
+
+def read(
+    folder: Path, base: str | None = None, dtype: str = "float32", mesh: jax.sharding.Mesh | None = None
+) -> tuple[model.ModelConfig, Any, Path]:
     """Config and weights, and the folder that has the tokenizer beside them.
 
     base: what the projections of a Hugging Face folder are kept in (`ModelConfig.base`); dtype: of its weights.
     """
     step = checkpoint.find(folder)
     if step is not None:
-        c, params = checkpoint.load_params(step)
+        c, params = checkpoint.load_params(step, _places(checkpoint.read_config(step), mesh))
         if c.lora is not None:
             under = read(_folder(checkpoint.base(step)), c.base, c.dtype)[1]
             params = model.join(params, model.split(under)[1] or under)
         return c, params, step.parent.parent / "model"
     if (folder / adapters.CONFIG).is_file():
         under = adapters.base(folder)
-        c, params, home = read(under, base, dtype)
+        c, params, home = read(under, base, dtype, mesh)
         c, trained = adapters.load(folder, c)
         return c, model.join(trained, params), folder if chats.find(folder) else home
-    return *hf.load(folder, dtype, base=base), folder
+    at = None if base else _places(hf.read_config(folder), mesh)
+    return *hf.load(folder, dtype, at, base=base), folder
 
 
 def compute_dtype(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from playpen_jax import config as configs
 
@@ -24,16 +24,31 @@ RULES: dict[str, str | tuple[str, ...]] = {
 }
 
 
-def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
-    """A mesh of the axes data, fsdp, tensor over all devices; raises `ConfigError` if they do not divide."""
-    devices = jax.devices() if devices is None else devices
+AXES = ("data", "fsdp", "tensor")
+
+
+def mesh_shape(settings: configs.Mesh, devices: int) -> tuple[int, int, int]:
+    """The sizes of `AXES` over so many devices; raises `ConfigError` if they do not divide."""
     inner = settings.fsdp * settings.tensor
-    data = len(devices) // max(inner, 1) if settings.data == -1 else settings.data
-    if min(data, settings.fsdp, settings.tensor) < 1 or data * inner != len(devices):
+    data = devices // max(inner, 1) if settings.data == -1 else settings.data
+    if min(data, settings.fsdp, settings.tensor) < 1 or data * inner != devices:
         shape = f"data={settings.data} x fsdp={settings.fsdp} x tensor={settings.tensor}"
-        raise configs.ConfigError(f"a mesh of {shape} does not fit {len(devices)} devices")
-    grid = np.asarray(devices).reshape(data, settings.fsdp, settings.tensor)
-    return Mesh(grid, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+        raise configs.ConfigError(f"a mesh of {shape} does not fit {devices} devices")
+    return data, settings.fsdp, settings.tensor
+
+
+def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
+    """A mesh of `AXES` over all devices; raises `ConfigError` if they do not divide."""
+    devices = jax.devices() if devices is None else devices
+    grid = np.asarray(devices).reshape(mesh_shape(settings, len(devices)))
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def check_rows(config: configs.Config, mesh: Mesh | AbstractMesh) -> None:
+    """Raise `ConfigError` if the rows of a micro-batch cannot be dealt out evenly."""
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    if config.batch.micro % ways:
+        raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
 
 
 def spec(

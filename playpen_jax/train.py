@@ -6,6 +6,7 @@ end finished.json. The same command on the same DIR resumes where it stopped. SI
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -24,6 +25,7 @@ from playpen_jax import chat as chats
 from playpen_jax import (
     checkpoint,
     draws,
+    dryrun,
     hf,
     leaks,
     metrics,
@@ -118,21 +120,18 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
         raise configs.ConfigError("mesh.rollout wants one process: plays beside the update are not shared by several")
     mesh = sharding.make_mesh(config.mesh, ahead.split(config.mesh, jax.devices())[0])
     chat, source, way = None, None, LEARN[config.algorithm]
-    if config.batch.micro % (ways := mesh.shape["data"] * mesh.shape["fsdp"]):
-        raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
+    sharding.check_rows(config, mesh)
     kept = workdir / "model"
     if config.model.path is not None:
-        learner = policy.load(config.model.path, config.model.dtype, config.lora, config.seed)
+        learner = policy.load(config.model.path, config.model.dtype, config.lora, config.seed, mesh)
         c, params, chat, source = learner.config, learner.params, learner.chat, learner.folder
         if chat is None:
             raise configs.ConfigError(f"model.path={config.model.path} has no tokenizer")
     gathered = way.gather(config)
     if chat is None:
         chat, source = fresh_chat(config, kept, gathered)
-        m, dtype = config.model, policy.compute_dtype(config.model.dtype)
-        shape = dict(vocab=chat.tokenizer.size, dim=m.dim, layers=m.layers, heads=m.heads, kv_heads=m.kv_heads, mlp=m.mlp)
-        c = model.ModelConfig("llama", head_dim=m.dim // m.heads, dtype=dtype, **shape)
-        params = model.init(c, jax.random.key(config.seed))
+        c = policy.fresh_config(config.model, chat.tokenizer.size)
+        params = update.fresh_weights(c, config.seed, mesh)
     c = dataclasses.replace(c, remat=config.model.remat, attention=policy.attention(config.model.attention))
     data = way.prepare(config, chat, gathered)
     if config.algorithm == "grpo" and config.eval.episodes:
@@ -363,24 +362,30 @@ def finished(config: configs.Config, workdir: Path) -> bool:
     return file.exists() and json.loads(file.read_text())["steps"] == config.steps
 
 
-def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, bool]:
-    """Config, working directory, and whether this is one of several processes."""
+def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, argparse.Namespace]:
+    """Config, working directory, and what else was said on the command line."""
     options = parser("train", __doc__)
     options.add_argument("--config", required=True, metavar="FILE", help="a config file; a bare name is found in configs/")
     options.add_argument("--workdir", metavar="DIR", help="where everything is written (default: runs/NAME of the config)")
     options.add_argument("--distributed", action="store_true", help="one of several processes that train together (launch/)")
+    options.add_argument("--dry-run", action="store_true", help="only tell what the run would need, and whether it fits")
+    options.add_argument("--topology", metavar="NAME", help="with --dry-run: where it would run, such as v5e:4x4 or h100:8")
     known, overrides = arguments(options, argv, configs.Config())
+    if known.topology and not known.dry_run:
+        options.error("--topology is for --dry-run")
     config = configs.load(known.config, overrides)
     draws.check(config)
     trackers.check(config.tracker)
-    return config, Path(known.workdir or Path("runs") / Path(known.config).stem), known.distributed
+    return config, Path(known.workdir or Path("runs") / Path(known.config).stem), known
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     with user_errors():
-        config, workdir, distributed = parse(argv)
-        if distributed:
+        config, workdir, options = parse(argv)
+        if options.dry_run:
+            return os.EX_OK if dryrun.run(config, LEARN[config.algorithm], options.topology) else 1
+        if options.distributed:
             processes.join()
     with contextlib.nullcontext() if processes.first() else contextlib.redirect_stdout(None):
         return work(argv, config, workdir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -184,10 +185,19 @@ def make_scores(c: model.ModelConfig, mesh: Mesh, temperature: float = 1.0) -> C
     return jax.jit(scores, out_shardings=rows)
 
 
+def weight_shardings(c: model.ModelConfig, mesh: Mesh) -> Any:
+    """Where the weights lie on the mesh."""
+    return sharding.shardings(model.logical_axes(c), model.abstract(c), mesh)
+
+
+def fresh_weights(c: model.ModelConfig, seed: int, mesh: Mesh) -> Any:
+    """Random weights, each created in the parts in which it will lie: no device ever holds a whole one that is cut."""
+    return jax.jit(partial(model.init, c), out_shardings=weight_shardings(c, mesh))(jax.random.key(seed))
+
+
 def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh, reference: bool = False) -> TrainState:
     """Where weights, optimizer state and step lie on the mesh, and a reference that follows the weights if there is one."""
-    abstract = model.abstract(c)
-    params = sharding.shardings(model.logical_axes(c), abstract, mesh)
+    abstract, params = model.abstract(c), weight_shardings(c, mesh)
     trained = model.split(params)[0]
     opt_state = optim.state_shardings(tx, model.split(abstract)[0], trained, mesh)
     return TrainState(params, opt_state, sharding.replicated(mesh), trained if reference else None)

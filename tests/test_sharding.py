@@ -1,11 +1,15 @@
-"""The same update on one, two and eight devices, however the mesh is cut; the devices are fakes in a process of their own."""
+"""The same update on one, two, four and eight devices and in two processes, however the mesh is cut; the devices are fakes."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import socket
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,14 +17,16 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from playpen_jax import config as configs
-from playpen_jax import model, optim, sharding, update
+from playpen_jax import model, optim, policy, sharding, update
 from playpen_jax.data.pack import micro_batches, pack
+from tests import toys
 from tests.common import ROOT
 from tests.test_update import LENGTH, C, dialogues, flat, grpo_loss, params
 
 MESHES = {
     "1": (1, 1, 1),
     "2 data": (2, 1, 1),
+    "2 fsdp, 2 tensor": (1, 2, 2),
     "8 fsdp": (1, 8, 1),
     "2 data, 2 fsdp, 2 tensor": (2, 2, 2),
 }
@@ -34,27 +40,43 @@ def fakes(script: str, *arguments: str, devices: int = 8) -> str:
     return done.stdout
 
 
+class Learner:
+    """A toy model on a mesh, taught by GRPO; `steps` keeps the metrics of each update."""
+
+    def __init__(self, shape: tuple[int, int, int]):
+        self.mesh = sharding.make_mesh(configs.Mesh(*shape), jax.devices()[: math.prod(shape)])
+        tx = optim.make(configs.Optim(learning_rate=1e-3), 10)
+        at = update.state_shardings(C, tx, self.mesh)
+        self.state = update.fresh_state(tx, params(), at)
+        self.ref = jax.device_put(params(seed=1), at.params)
+        self.apply = update.make(C, grpo_loss, tx, self.mesh, at)
+        self.batch, self.used = micro_batches(pack(dialogues(), LENGTH, 8)[0], 8)
+        self.steps: list[dict[str, float]] = []
+
+    def learn(self, updates: int) -> Learner:
+        for _ in range(updates):
+            self.state, metrics = self.apply(self.state, self.ref, self.batch, self.used)
+            self.steps.append({key: float(x) for key, x in metrics.items()})
+        return self
+
+    def result(self) -> dict:
+        """Metrics, the first moment (a mean of the gradients), and the weights."""
+        everywhere = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(self.mesh))
+        whole = lambda tree: flat(jax.tree.map(lambda x: x.addressable_data(0), everywhere(tree))).tolist()
+        return {"metrics": self.steps, "first_moment": whole(self.moments), "weights": whole(self.state.params)}
+
+    @property
+    def moments(self):
+        return self.state.opt_state[1][0].mu
+
+
 def measure() -> dict[str, dict]:
     """Three updates on each mesh; runs where there are eight devices."""
     found = {}
-    batch, _ = pack(dialogues(), LENGTH, 8)
-    folded, used = micro_batches(batch, 8)
-    for name, (data, fsdp, tensor) in MESHES.items():
-        mesh = sharding.make_mesh(configs.Mesh(data, fsdp, tensor), jax.devices()[: data * fsdp * tensor])
-        tx = optim.make(configs.Optim(learning_rate=1e-3), 10)
-        at = update.state_shardings(C, tx, mesh)
-        state = update.fresh_state(tx, params(), at)
-        apply = update.make(C, grpo_loss, tx, mesh, at)
-        ref = jax.device_put(params(seed=1), at.params)
-        steps = []
-        for _ in range(3):
-            state, metrics = apply(state, ref, folded, used)
-            steps.append({key: float(x) for key, x in metrics.items()})
-        moments = state.opt_state[1][0].mu
-        found[name] = {
-            "metrics": steps,
-            "first_moment": flat(jax.device_get(moments)).tolist(),
-            "weights": flat(jax.device_get(state.params)).tolist(),
+    for name, shape in MESHES.items():
+        learner = Learner(shape).learn(3)
+        state, moments = learner.state, learner.moments
+        found[name] = learner.result() | {
             "laid": {
                 jax.tree_util.keystr(path, simple=True, separator="."): [
                     str(w.sharding.spec),
@@ -80,7 +102,11 @@ def measured() -> dict[str, dict]:
 
 @pytest.mark.parametrize("name", [name for name in MESHES if name != "1"])
 def test_gradient_metrics_and_weights_are_those_of_one_device(measured, name):
-    one, many = measured["1"], measured[name]
+    assert_same(measured["1"], measured[name])
+
+
+def assert_same(one: dict, many: dict) -> None:
+    """The same updates up to rounding, and updates they were."""
     for wanted, found in zip(one["metrics"], many["metrics"], strict=True):
         assert found == pytest.approx(wanted, rel=1e-5, abs=1e-7)
     gradient = np.array(one["first_moment"])
@@ -137,3 +163,97 @@ def test_a_mesh_that_does_not_fit_is_refused_in_one_line():
     ):
         with pytest.raises(configs.ConfigError, match="mesh of data=.* does not fit 4 devices"):
             sharding.make_mesh(settings, four)
+
+
+# ---------------------------------------------------------------------------------------------- never whole on one device
+
+
+def created() -> dict[str, dict]:
+    """Bytes on each of eight devices while weights are created and once they lie there; the weights' bytes in all."""
+    found = {}
+    wide = dataclasses.replace(C, dim=512, mlp=2048, vocab=4096, heads=8, kv_heads=8, head_dim=64)
+    for name in ("8 fsdp", "2 data, 2 fsdp, 2 tensor"):
+        mesh = sharding.make_mesh(configs.Mesh(*MESHES[name]))
+        at = update.weight_shardings(wide, mesh)
+        program = jax.jit(partial(model.init, wide), out_shardings=at).lower(jax.random.key(0)).compile()
+        memory = program.memory_analysis()
+        weights = update.fresh_weights(wide, 0, mesh)
+        found[name] = {
+            "whole": sum(x.nbytes for x in jax.tree.leaves(weights)),
+            "working": memory.temp_size_in_bytes,
+            "result": memory.output_size_in_bytes,
+            "kept": sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(weights)),
+            "same": all(x.sharding == place for x, place in zip(jax.tree.leaves(weights), jax.tree.leaves(at))),
+        }
+    return found
+
+
+def loaded(folder: str) -> dict[str, list[float]]:
+    """The share of each weight on one device, of a folder and of a checkpoint of a run that are loaded onto a mesh."""
+    mesh = sharding.make_mesh(configs.Mesh(1, 8, 1))
+    found = {}
+    for kind, path in (("folder", Path(folder) / "model"), ("run", Path(folder))):
+        weights = policy.load(path, mesh=mesh).params
+        found[kind] = sorted({part(x) for x in jax.tree.leaves(weights) if x.ndim > 2})
+    return found
+
+
+def test_weights_are_created_in_the_parts_in_which_they_lie():
+    found = json.loads(fakes("import json\nfrom tests import test_sharding\nprint(json.dumps(test_sharding.created()))"))
+    for name, parts in (("8 fsdp", 8), ("2 data, 2 fsdp, 2 tensor", 4)):
+        memory = found[name]
+        assert memory["same"] and memory["kept"] < 1.01 * memory["whole"] / parts
+        assert memory["result"] < 1.01 * memory["whole"] / parts
+        assert memory["working"] < 2 * memory["kept"], "room for random bits, of the parts alone"
+
+
+def test_weights_are_loaded_in_the_parts_in_which_they_lie(tmp_path, toy, toy_chat):
+    folder = toys.write_run(tmp_path, *toy, toy_chat)
+    toys.write_folder(folder / "model", *toy, toy_chat.tokenizer)
+    script = "import json, sys\nfrom tests import test_sharding\nprint(json.dumps(test_sharding.loaded(sys.argv[1])))"
+    assert json.loads(fakes(script, str(folder))) == {"folder": [1 / 8], "run": [1 / 8]}
+
+
+# ---------------------------------------------------------------------------------------------- two processes
+
+TWO = """
+import jax, json, sys
+from pathlib import Path
+jax.config.update('jax_num_cpu_devices', 4)
+jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+from playpen_jax import checkpoint
+from tests import test_sharding
+learner = test_sharding.Learner((2, 2, 2)).learn(2)
+saved = checkpoint.Checkpoints(Path(sys.argv[3]))
+saved.save(learner.state, test_sharding.C)
+saved.close()
+print(json.dumps(learner.learn(1).result()))
+"""
+RESTORED = """
+import json, sys
+from pathlib import Path
+from playpen_jax import checkpoint
+from tests import test_sharding
+learner = test_sharding.Learner((1, 8, 1))
+saved = checkpoint.Checkpoints(Path(sys.argv[1]))
+learner.state = saved.restore(learner.state)
+saved.close()
+print(json.dumps(learner.learn(1).result()))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_updates_and_their_checkpoint_moves_to_another_mesh(tmp_path, measured):
+    """Four devices each on one mesh of eight; what they saved after two updates is read on eight devices of one process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-c", TWO, address]
+    both = [subprocess.Popen([*command, str(i), str(tmp_path)], cwd=ROOT, stdout=-1, stderr=-1, text=True) for i in (0, 1)]
+    outputs = [process.communicate(timeout=600) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs[0][1][-2000:] + outputs[1][1][-2000:]
+    for out, _ in outputs:
+        assert_same(measured["1"], json.loads(out.splitlines()[-1]))
+    restored = json.loads(fakes(RESTORED, str(tmp_path)))
+    assert_same(measured["1"] | {"metrics": measured["1"]["metrics"][2:]}, restored)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import optax
+from jax.sharding import Mesh
 
 from playpen_jax import config as configs
-from playpen_jax import draws, metrics, update
+from playpen_jax import draws, metrics, model, update
 from playpen_jax.chat import Chat
 from playpen_jax.data import gather as data
 from playpen_jax.data import pairs as pairing
@@ -82,14 +83,27 @@ def batch_of(rows: Sequence[TokenRow], length: int) -> Batch:
     return packed
 
 
+def has_reference(config: configs.Config) -> bool:
+    """Whether an update needs the weights of the start, too."""
+    return config.dpo.reference == "frozen"
+
+
+def program(
+    config: configs.Config, c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh, at: TrainState
+) -> update.Program:
+    """The update of this run."""
+    how = preference(config)
+    return update.make(c, lambda batch, logps, ref: dpo.loss(batch, logps, ref, how), tx, mesh, at)
+
+
 def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, prepared: Prepared) -> Step:
     """The step of this run: one update on the next `dpo.pairs` pairs; `before`: the weights of the reference."""
     config, n, rows = run.config, run.config.dpo.pairs, prepared.rows
-    how, length = preference(config), config.batch.length
+    length = config.batch.length
     if config.dpo.reference == "precomputed":
         rows = ref_logps.with_logps(run.c, before, rows, length, config.batch.micro, run.workdir / "reference")
-    ref_params = before if config.dpo.reference == "frozen" else None
-    apply = update.make(run.c, lambda batch, logps, ref: dpo.loss(batch, logps, ref, how), tx, run.mesh, at)
+    ref_params = before if has_reference(config) else None
+    apply = program(config, run.c, tx, run.mesh, at)
     metrics.replace(run.workdir / "data.json", metrics.json_text(prepared.account, indent=1))
 
     def step(state: TrainState, number: int) -> tuple[TrainState, dict[str, float]]:

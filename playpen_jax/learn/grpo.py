@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from playpen_jax import config as configs
 from playpen_jax import curriculum, draws, masks, metrics, model, update
@@ -67,16 +68,33 @@ def clip_of(config: configs.Config) -> grpo.Clip:
     return grpo.Clip(**chosen, beta=g.beta, kl=g.kl, kl_gradient=g.kl_gradient, correction=g.correction, cap=g.correction_cap)
 
 
-def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, general: Batch | None) -> Step:
-    """The step of this run; `before`: the weights at its start."""
-    config, g = run.config, run.config.grpo
-    clip, temperature = clip_of(config), config.rollout.temperature or 1.0
+def has_reference(config: configs.Config) -> bool:
+    """Whether an update needs reference weights beside the state's own."""
+    return bool(config.grpo.beta)
+
+
+def program(
+    config: configs.Config,
+    c: model.ModelConfig,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    at: TrainState,
+    general: bool = False,
+) -> update.Program:
+    """The update of this run; `general`: with general dialogues beside the plays."""
+    g, clip = config.grpo, clip_of(config)
     options = dict(
         beside=(lambda batch, logps, ref: sft.loss(batch, logps), config.replay.weight) if general else None,
         moving=(g.reference_every, g.reference_decay) if moves(config) else None,
     )
     loss = lambda batch, logps, ref: grpo.loss(batch, logps, ref, clip)
-    apply = update.make(run.c, loss, tx, run.mesh, at, temperature, **options)
+    return update.make(c, loss, tx, mesh, at, config.rollout.temperature or 1.0, **options)
+
+
+def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, general: Batch | None) -> Step:
+    """The step of this run; `before`: the weights at its start."""
+    config, g = run.config, run.config.grpo
+    apply, temperature = program(config, run.c, tx, run.mesh, at, bool(general)), config.rollout.temperature or 1.0
     scores = update.make_scores(run.c, run.mesh, temperature) if g.updates > 1 and g.correction != "clip" else None
     reference = model.split(before)[0] if g.beta else None  # where there are adapters: with them as they began, without effect
     pool = Pool(run, at.params, before)

@@ -9,10 +9,11 @@ from typing import Any
 
 import jax
 import optax
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from playpen_jax import config as configs
-from playpen_jax import draws, metrics, update
+from playpen_jax import draws, metrics, model, update
 from playpen_jax.chat import Chat, Message
 from playpen_jax.data import gather as data
 from playpen_jax.data.pack import Weighted, micro_batches, pack
@@ -57,12 +58,24 @@ def updates(config: configs.Config) -> int:
     return 1
 
 
+def has_reference(config: configs.Config) -> bool:
+    """Whether an update needs the weights of the start, too."""
+    return False
+
+
+def program(
+    config: configs.Config, c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh, at: TrainState
+) -> update.Program:
+    """The update of this run."""
+    noise = update.Noise(config.sft.neftune, config.seed) if config.sft.neftune else None
+    return update.make(c, lambda batch, logps, ref: sft.loss(batch, logps), tx, mesh, at, noise=noise)
+
+
 def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, prepared: Prepared) -> Step:
     """The step of this run: one update on the next samples, or rows of them; every epoch has an order of its own."""
     config, n = run.config, run.config.sft.examples or run.config.sft.rows
     count = len(prepared.rows) if config.sft.examples else len(prepared.bins.tokens)
-    noise = update.Noise(config.sft.neftune, config.seed) if config.sft.neftune else None
-    apply = update.make(run.c, lambda batch, logps, ref: sft.loss(batch, logps), tx, run.mesh, at, noise=noise)
+    apply = program(config, run.c, tx, run.mesh, at)
     metrics.replace(run.workdir / "data.json", metrics.json_text(prepared.account, indent=1))
 
     def step(state: TrainState, number: int) -> tuple[TrainState, dict[str, float]]:

@@ -1,0 +1,199 @@
+"""What a run would need, before anything is loaded: `python -m playpen_jax.train --config=... --dry-run [--topology=NAME]`.
+
+Shapes alone are looked at, so neither hardware nor weights need be there: of a Hugging Face folder only config.json is read.
+With the topology of a TPU slice the real programs are compiled for it too, where libtpu is installed (aot.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AbstractMesh, AxisType
+
+from playpen_jax import aot, model, optim, policy, sharding, update
+from playpen_jax import config as configs
+from playpen_jax.losses import tokens
+
+GIB = 2**30
+FITS = 0.92  # share of a device's memory that a run may fill: the rest is the runtime's and lost between buffers
+
+
+class Hardware(NamedTuple):
+    """One kind of accelerator, by its maker's data sheet: memory of a device in GiB, bfloat16 TFLOP/s, memory's GB/s."""
+
+    memory: float
+    tflops: float
+    bandwidth: float
+    tpu: bool = False
+
+
+HARDWARE = {
+    "v4": Hardware(32, 275, 1228, True),
+    "v5e": Hardware(16, 197, 819, True),
+    "v5p": Hardware(95, 459, 2765, True),
+    "v6e": Hardware(32, 918, 1640, True),
+    "a100": Hardware(80, 312, 2039),
+    "h100": Hardware(80, 989, 3350),
+    "h200": Hardware(141, 989, 4800),
+    "b200": Hardware(180, 2250, 8000),
+    "l4": Hardware(24, 121, 300),
+    "l40s": Hardware(48, 362, 864),
+    "rtx4090": Hardware(24, 165, 1008),
+}
+
+
+class Place(NamedTuple):
+    """Where a run would run: how it is called, how many devices of how many bytes, and whether it can be compiled for."""
+
+    name: str
+    devices: int
+    memory: int | None
+    topology: str | None = None
+
+
+def place_of(topology: str | None) -> Place:
+    """`v5e:4x4`, `h100:8`, or None: the devices at hand. Raises `ConfigError` for a name that is not known."""
+    if topology is None:
+        stats = jax.local_devices()[0].memory_stats() or {}
+        return Place(f"{jax.default_backend()} at hand", len(jax.devices()), stats.get("bytes_limit"))
+    kind, _, shape = topology.partition(":")
+    sizes = shape.split("x")
+    if kind not in HARDWARE or not all(size.isdigit() and int(size) for size in sizes):
+        names = ", ".join(HARDWARE)
+        raise configs.ConfigError(f"--topology={topology}: a kind ({names}) and its devices, such as v5e:4x4 or h100:8")
+    hardware = HARDWARE[kind]
+    return Place(topology, math.prod(map(int, sizes)), int(hardware.memory * GIB), topology if hardware.tpu else None)
+
+
+def model_of(config: configs.Config, there: Hardware | None) -> model.ModelConfig:
+    """The model that the run would train, with what `auto` would mean `there`; None: at hand."""
+    m = config.model
+    c = policy.fresh_config(m, m.vocab) if m.path is None else policy.planned(m.path, config.lora)
+    dtype = m.dtype if m.dtype != "auto" else "bfloat16" if there else policy.compute_dtype("auto")
+    kernel = policy.attention(m.attention)
+    if m.attention == "auto" and there and there.tpu:
+        kernel = "splash"
+    return dataclasses.replace(c, dtype=dtype, remat=m.remat, attention=kernel)
+
+
+def held(tree: Any, at: Any) -> int:
+    """Bytes of a tree of arrays on one device, with these shardings."""
+    sizes = jax.tree.map(lambda x, s: math.prod(s.shard_shape(x.shape)) * x.dtype.itemsize, tree, at)
+    return sum(jax.tree.leaves(sizes))
+
+
+def needs(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: AbstractMesh) -> dict[str, int]:
+    """Bytes on each device, by what they are for; the last three lines are estimates of what XLA will make of it."""
+    tx = optim.make(config.optim, config.steps)
+    at, weights = update.state_shardings(c, tx, mesh), model.abstract(c)
+    trained = model.split(weights)[0]
+    found = {
+        "weights": held(weights, at.params),
+        "optimizer": held(jax.eval_shape(tx.init, trained), at.opt_state),
+        "gradients": held(trained, model.split(at.params)[0]),
+    }
+    if way.has_reference(config):
+        found["reference"] = found["gradients"]  # of what is trained alone
+    if config.algorithm == "grpo":
+        found |= sampler_needs(config, c, mesh)
+    return found | activations(config, c, mesh)
+
+
+def sampler_needs(config: configs.Config, c: model.ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
+    """The cache of keys and values, and the sampler's copy of the weights in the computing type."""
+    layers, cache = aot.abstract_layers(c, mesh), aot.abstract_store(config, c, mesh)
+    return {"KV cache": held(cache, places(cache)), "sampler's weights": held(layers, places(layers))}
+
+
+def places(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x.sharding, tree)
+
+
+def activations(config: configs.Config, c: model.ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
+    """What one micro-batch keeps for the way back (the input of every layer), one layer at work, and a chunk of logits."""
+    rows = -(-config.batch.micro // (mesh.shape["data"] * mesh.shape["fsdp"]))
+    T, tensor, size = config.batch.length, mesh.shape["tensor"], np.dtype(c.dtype).itemsize
+    block = min(T, max(128, -(-T // 8)))
+    scores = rows * -(-c.heads // tensor) * block * T * (4 + size)
+    wide = rows * T * (3 * -(-c.mlp // tensor) + 2 * c.dim + (c.heads + 2 * c.kv_heads) * c.head_dim // tensor) * size
+    return {
+        "activations kept": rows * T * c.dim * size * c.layers,
+        "a layer at work": 2 * (scores + wide),
+        "a chunk of logits": 3 * rows * min(tokens.CHUNK, T) * -(-c.vocab // tensor) * 4,
+    }
+
+
+def shape_of_mesh(config: configs.Config, place: Place) -> AbstractMesh:
+    sizes = sharding.mesh_shape(config.mesh, place.devices)
+    return AbstractMesh(sizes, sharding.AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def report(config: configs.Config, way: ModuleType, topology: str | None) -> dict[str, Any]:
+    """Everything that `--dry-run` tells, as plain data; raises `ConfigError` for settings that cannot run there."""
+    place = place_of(topology)
+    mesh = shape_of_mesh(config, place)
+    sharding.check_rows(config, mesh)
+    chip = HARDWARE[topology.partition(":")[0]] if topology else None
+    c = model_of(config, chip)
+    bytes_of = needs(config, c, way, mesh)
+    total, limit = sum(bytes_of.values()), place.memory
+    found = {
+        "place": place.name,
+        "devices": place.devices,
+        "mesh": dict(mesh.shape),
+        "parameters": model.param_count(c),
+        "bytes_per_device": bytes_of | {"total": total},
+        "memory_per_device": limit,
+        "fits": None if limit is None else total <= FITS * limit,
+    }
+    if place.topology:
+        found["compiled"] = aot.compile_run(config, c, way, place.topology, limit)
+        for program in found["compiled"].values():
+            program |= roofline(program, chip)
+    return found
+
+
+def roofline(program: dict[str, Any], chip: Hardware) -> dict[str, float]:
+    """The least seconds that the compiler's operations, and its traffic with memory, take at the rates of the data sheet."""
+    if "flops" not in program:
+        return {}
+    return {
+        "compute_seconds": program["flops"] / chip.tflops / 1e12,
+        "memory_seconds": program["bytes_accessed"] / chip.bandwidth / 1e9,
+    }
+
+
+def show(config: configs.Config, found: dict[str, Any]) -> None:
+    """Print a report for people, after the resolved config."""
+    print("\n".join(configs.describe(config)))
+    mesh = " x ".join(f"{axis}={size}" for axis, size in found["mesh"].items())
+    print(f"\n{found['parameters']:,} weights on {found['devices']} devices ({found['place']}), mesh {mesh}\n")
+    print("bytes per device, by arithmetic")
+    for name, size in found["bytes_per_device"].items():
+        print(f"  {name:20} {size / GIB:10.3f} GiB")
+    limit = found["memory_per_device"]
+    print(verdict(found["fits"], limit))
+    for name, program in found.get("compiled", {}).items():
+        print(f"\n{name}, compiled for {found['place']}")
+        for key, value in program.items():
+            print(f"  {key:20} {aot.shown(key, value)}")
+
+
+def verdict(fits: bool | None, limit: int | None) -> str:
+    if limit is None:
+        return "the memory of a device is not known here: name one by --topology"
+    return f"  {'fits' if fits else 'DOES NOT FIT'} in {limit / GIB:.0f} GiB"
+
+
+def run(config: configs.Config, way: ModuleType, topology: str | None) -> bool:
+    """`--dry-run`: print what a run would need, a line of JSON last; whether it fits, as far as is known."""
+    found = report(config, way, topology)
+    show(config, found)
+    print(json.dumps(found))
+    return found["fits"] is not False and all(each["fits"] for each in found.get("compiled", {}).values())
