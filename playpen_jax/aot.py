@@ -20,8 +20,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from playpen_jax import config as configs
 from playpen_jax import model, optim, sharding, update
-from playpen_jax.sampler import programs as programs_of
-from playpen_jax.sampler import sampler, store
+from playpen_jax.sampler import ahead, sampler, store
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.types import Batch, TrainState
 
@@ -52,8 +51,7 @@ def programs(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh
     """The update, and where episodes are played the sampler's prefill and decode, lowered from shapes alone."""
     yield "update", lower_update(config, c, way, mesh)
     if config.algorithm == "grpo":
-        yield "prefill", lower_prefill(config, c, mesh)
-        yield "decode", lower_decode(config, c, mesh)
+        yield from lower_sampler(config, c, mesh).items()
 
 
 def placed(tree: Any, at: Any) -> Any:
@@ -79,62 +77,25 @@ def lower_update(config: configs.Config, c: model.ModelConfig, way: ModuleType, 
 
 
 def lines_of(config: configs.Config, mesh: Mesh | AbstractMesh) -> int:
-    """Rows of the sampler on one shard."""
+    """Rows of the sampler on one shard of those that speak at once."""
     r, shards = config.rollout, store.shard_count(mesh)
-    return -(-r.rows // (shards * r.cohorts)) * r.cohorts
+    return -(-r.rows // (shards * r.cohorts))
 
 
-def abstract_store(config: configs.Config, c: model.ModelConfig, mesh: Mesh | AbstractMesh) -> Any:
-    """The sampler's pages and seats: shards over data and fsdp, heads over tensor."""
+def abstract_cache(config: configs.Config, c: model.ModelConfig, mesh: Mesh | AbstractMesh) -> Any:
+    """The sampler's pages and seats, and the windows of those who speak; shards over data and fsdp, heads over tensor."""
     r, shards, lines = config.rollout, store.shard_count(mesh), lines_of(config, mesh)
-    seats = -(-max(r.dialogues or 4 * lines * shards, lines * shards) // shards)
-    pages = r.pages or min(seats, 2 * lines) * -(-r.context // store.PAGE) + 1
-    one = jax.eval_shape(lambda: store.empty(c, pages, store.PAGE, seats, None))
-
-    def place(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((shards, *x.shape[1:]), x.dtype, sharding=store.placed(mesh, x.shape[2], x.ndim))
-
-    return jax.tree.map(place, one)
+    seats, span = -(-r.dialogues // shards) or 4 * lines * r.cohorts, -(-r.context // store.PAGE)
+    pages = r.pages or min(seats, 2 * lines * r.cohorts) * span + 1
+    windows = [store.abstract_window(c, lines * shards, span * store.PAGE, mesh) for _ in range(r.cohorts)]
+    return store.abstract(c, pages, store.PAGE, seats, mesh), windows
 
 
-def abstract_layers(c: model.ModelConfig, mesh: Mesh | AbstractMesh) -> Any:
-    """The sampler's weights: layer by layer, in the computing type, whole on every shard but for heads over tensor."""
-    tensor = {axis: place for axis, place in sharding.RULES.items() if place == "tensor"}
-    layers = jax.eval_shape(lambda params: model.unstack(c, params), model.abstract(c))
-    at = sharding.shardings(model.logical_axes(c), model.abstract(c), mesh, tensor)
-
-    def cut(name: str, x: jax.ShapeDtypeStruct) -> NamedSharding:
-        return NamedSharding(mesh, PartitionSpec(*(*at["layers"][name].spec, *[None] * x.ndim)[1 : x.ndim + 1]))
-
-    places = {name: place for name, place in at.items() if name != "layers"}
-    return placed(layers, places | {"layers": [{name: cut(name, x) for name, x in one.items()} for one in layers["layers"]]})
-
-
-def where(height: int, context: int, shards: int) -> store.Where:
-    ints = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.int32)
-    return store.Where(ints(shards, height, -(-context // store.PAGE)), ints(shards, height))
-
-
-def lower_prefill(config: configs.Config, c: model.ModelConfig, mesh: Mesh) -> Any:
-    """One call of the sampler's prefill at its widest, seeing the whole context."""
-    shards, width = store.shard_count(mesh), sampler.PREFILL_WIDTHS[-1]
-    height = sampler.PREFILL // width
-    line = jax.ShapeDtypeStruct((shards, height), jnp.int32)
-    tokens = jax.ShapeDtypeStruct((shards, height, width), jnp.int32)
-    at = where(height, config.rollout.context, shards)
-    return programs_of.prefill(c).lower(abstract_layers(c, mesh), abstract_store(config, c, mesh), tokens, line, line, at)
-
-
-def lower_decode(config: configs.Config, c: model.ModelConfig, mesh: Mesh) -> Any:
-    """One call of the sampler's decoding: `rollout.chunk` tokens of every row, seeing the whole context."""
-    r, shards = config.rollout, store.shard_count(mesh)
-    lines = lines_of(config, mesh) // r.cohorts
-    each = jax.ShapeDtypeStruct((shards * lines,), jnp.int32)
-    state = dict.fromkeys(("token", "position", "active", "count", "budget"), each)
-    keys = jax.ShapeDtypeStruct((shards * lines, 2), jnp.uint32)
-    program = programs_of.decode(c, Sampling(r.temperature, r.top_k, r.top_p), (0,), r.chunk, mesh)
-    layers, kept = abstract_layers(c, mesh), abstract_store(config, c, mesh)
-    return program.lower(layers, kept, where(lines, r.context, shards), **state, keys=keys)
+def lower_sampler(config: configs.Config, c: model.ModelConfig, mesh: Mesh) -> dict[str, Any]:
+    """The widest call of the sampler's prefill, and one of its decoding: `rollout.chunk` tokens of every row of a cohort."""
+    r, width = config.rollout, sampler.PREFILL_WIDTHS[-1]
+    how, rows = Sampling(r.temperature, r.top_k, r.top_p), lines_of(config, mesh) * store.shard_count(mesh)
+    return ahead.lowered(c, how, rows, r.context, r.chunk, mesh, (sampler.PREFILL // width, width))
 
 
 # ---------------------------------------------------------------------------------------------- what the compiler says

@@ -19,6 +19,7 @@ from jax.sharding import AbstractMesh, AxisType
 from playpen_jax import aot, model, optim, policy, sharding, update
 from playpen_jax import config as configs
 from playpen_jax.losses import tokens
+from playpen_jax.sampler import ahead
 
 GIB = 2**30
 FITS = 0.92  # share of a device's memory that a run may fill: the rest is the runtime's and lost between buffers
@@ -107,7 +108,7 @@ def needs(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: A
 
 def sampler_needs(config: configs.Config, c: model.ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
     """The cache of keys and values, and the sampler's copy of the weights in the computing type."""
-    layers, cache = aot.abstract_layers(c, mesh), aot.abstract_store(config, c, mesh)
+    layers, cache = ahead.layers(c, mesh), aot.abstract_cache(config, c, mesh)
     return {"KV cache": held(cache, places(cache)), "sampler's weights": held(layers, places(layers))}
 
 

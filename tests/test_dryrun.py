@@ -12,6 +12,7 @@ import pytest
 from playpen_jax import aot, dryrun, sharding, train, update
 from playpen_jax import config as configs
 from playpen_jax.learn import grpo, sft
+from playpen_jax.sampler import store
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
 
@@ -41,7 +42,8 @@ def test_bytes_by_hand():
     assert of["weights"] == of["gradients"] == matrices + 4 * norms
     assert of["optimizer"] == 2 * of["weights"] + 8, "two moments and two counters"
     page = 2 * 3 * 2 * 32 * 16 * 2  # k and v, layers, heads, places, head size, bfloat16
-    assert of["KV cache"] == page * (2 * 4 * 8 + 1) // 2, "twice the rows of a shard, and one page more; half of the heads"
+    pages = 2 * 4 * 8 + 1 + 4 * 8  # twice the rows of a shard, one page more, and the window of the rows
+    assert of["KV cache"] == page * pages // 2, "half of the heads"
     assert of["sampler's weights"] == (WEIGHTS - norms) * 2 // 2 + 4 * norms, "heads over tensor alone, bfloat16 but the norms"
     assert of["activations kept"] == 2 * 256 * 64 * 3 * 2, "two rows of each micro-batch, bfloat16"
     assert of["a chunk of logits"] == 3 * 2 * 128 * 256 * 4
@@ -57,7 +59,8 @@ def test_the_arithmetic_is_that_of_arrays_that_lie_there():
     weights = update.fresh_weights(c, 0, sharding.make_mesh(configs.Mesh(), jax.devices()[:1]))
     assert found["weights"] == sum(x.nbytes for x in jax.tree.leaves(weights))
     sampler = Sampler(c, 16, 256, Sampling(), (0,), dialogues=64, mesh=None)
-    assert found["KV cache"] == sum(x.nbytes for x in jax.tree.leaves(sampler._store))
+    window = store.empty_window(c, 16, 256, None)
+    assert found["KV cache"] == sum(x.nbytes for x in jax.tree.leaves((sampler._store, window)))
 
 
 def test_what_does_not_fit_is_said():
