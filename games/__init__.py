@@ -51,7 +51,7 @@ TABLE: dict[str, str] = {
     "ta_sokoban": "games.ta_sokoban:TA_SOKOBAN",
 }
 # prefix -> "module:function" that makes the games called prefix:NAME
-HOUSES = {"textarena": "playpen_jax.bridges.textarena:game"}
+HOUSES = {"textarena": "playpen_jax.bridges.textarena:game", "clem": "playpen_jax.bridges.clembench:named"}
 _REGISTERED: dict[str, Game] = {}
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 import games
 from games import results_tree
 from games.core import SPLITS
-from playpen_jax import clembench, metrics, players, policy, report_runs, rollout, scores
+from playpen_jax import metrics, players, policy, report_runs, rollout, scores
 from playpen_jax.data import reference
 from playpen_jax.programs import compilation_cache, parser, user_errors
 from playpen_jax.sampler.sample import Sampling
@@ -81,7 +81,6 @@ def options() -> argparse.ArgumentParser:
         help="played instead of ours (one game): an official instance file; for a reference task also a .jsonl or "
         ".parquet file of its data set, or `hf` to download it",
     )
-    made.add_argument("--clembench", metavar="DIR", help="a clembench checkout: its text games are known as clem_NAME")
     made.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     made.add_argument("--max-tokens", type=int, default=300, help="tokens of one reply (default: 300)")
     made.add_argument("--max-turns", type=int, default=100, help="replies of one episode (default: 100)")
@@ -163,8 +162,6 @@ def finished(todo: Sequence[rollout.Job], episodes: Sequence[Episode]) -> tuple[
 def main(argv: Sequence[str] | None = None) -> int:
     args = options().parse_args(argv)
     with user_errors():
-        if args.clembench:
-            clembench.register(args.clembench)
         names = chosen(args.suite)
         if args.instances and len(names) != 1:
             raise ValueError("--instances wants --suite to name one game")

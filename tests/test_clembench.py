@@ -13,8 +13,9 @@ import pytest
 
 import games
 from games.core import SPLITS, InstanceError
-from playpen_jax import clembench, draws, evaluate
 from playpen_jax import config as configs
+from playpen_jax import draws, evaluate
+from playpen_jax.bridges import clembench
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("clemcore"), reason="needs the package clemcore")
 
@@ -195,7 +196,7 @@ def found(checkout, monkeypatch):
 
 def start(game, number: int = 0, level: str | None = None):
     level = level or game.levels[0]
-    file = {"clem_lottery": {"top": 6, "level": "their own"}, "clem_riddle": {"word": "snow"}}[game.name]
+    file = {"clem:lottery": {"top": 6, "level": "their own"}, "clem:riddle": {"word": "snow"}}[game.name]
     return game.start({"game_id": number, **file}, game.settings(level, "full"))
 
 
@@ -206,15 +207,15 @@ def said(play, *replies: str):
 
 
 def test_the_text_games_of_a_folder_are_found(found, checkout):
-    assert list(found) == ["clem_lottery", "clem_riddle"] and set(games.names()) >= set(found)
+    assert list(found) == ["clem:lottery", "clem:riddle"] and set(games.names()) >= set(found)
     lottery, riddle = found.values()
     assert lottery.roles == ("Bettor", "Dealer") and riddle.roles == ("Player 1", "Player 2")
     assert lottery.levels == ("dice", "few") and lottery.seats == riddle.seats == ("player_1", "player_2")
-    assert clembench.register(checkout, ["riddle"]) == ["clem_riddle"]
+    assert clembench.register(checkout, ["riddle"]) == ["clem:riddle"]
 
 
 def test_programmatic_players_answer_by_themselves(found):
-    play = start(found["clem_lottery"])
+    play = start(found["clem:lottery"])
     assert play.ask == games.Ask("player_1", "Bet on a die.\n\nup to 6")
     play.reply("BET: 0")
     assert play.ask.seat == "player_1" and play.ask.text.startswith("drawn: ") and play.ask.text.endswith(", heard 2")
@@ -223,27 +224,27 @@ def test_programmatic_players_answer_by_themselves(found):
 
 
 def test_the_game_says_what_a_reply_is_worth(found):
-    aborted = said(start(found["clem_lottery"]), "BET: 0", "nothing").outcome
+    aborted = said(start(found["clem:lottery"]), "BET: 0", "nothing").outcome
     assert aborted.status == "aborted" and math.isnan(aborted.score) and aborted.seat == "player_1"
     assert (aborted.requests, aborted.parsed, aborted.violated) == (3, 2, 1) and aborted.reason == "invalid format: no bet"
-    lost = said(start(found["clem_lottery"]), "BET: 7").outcome
+    lost = said(start(found["clem:lottery"]), "BET: 7").outcome
     assert (lost.status, lost.score, lost.violated, lost.seat) == ("lose", 0, 0, None)
-    rounds = {said(start(found["clem_lottery"], n), *["BET: 4"]).outcome is not None for n in range(12)}
+    rounds = {said(start(found["clem:lottery"], n), *["BET: 4"]).outcome is not None for n in range(12)}
     assert rounds == {True, False}, "some win at once, most do not"
 
 
 def test_a_game_of_the_older_kind(found):
-    play = said(start(found["clem_riddle"]), "SAY: it is white")
+    play = said(start(found["clem:riddle"]), "SAY: it is white")
     assert play.ask == games.Ask("player_2", "Find the word.\n\nSAY: it is white")
     said(play, "SAY: milk?", "SAY: cold", "SAY: snow!")
     assert play.outcome.status == "success" and play.outcome.score == 100 and play.outcome.requests == 4
-    play = said(start(found["clem_riddle"]), "SAY: it is white", "snow")
+    play = said(start(found["clem:riddle"]), "SAY: it is white", "snow")
     assert play.outcome.status == "aborted" and play.outcome.seat == "player_2" and play.outcome.violated == 1
-    assert said(start(found["clem_riddle"]), *["SAY: hm"] * 4).outcome.official()["Lose"] == 1
+    assert said(start(found["clem:riddle"]), *["SAY: hm"] * 4).outcome.official()["Lose"] == 1
 
 
 def test_an_episode_is_a_function_of_instance_and_replies(found):
-    game, outer = found["clem_lottery"], (random.getstate(), np.random.get_state()[1].tolist())
+    game, outer = found["clem:lottery"], (random.getstate(), np.random.get_state()[1].tolist())
     plays = [start(game) for _ in range(3)]
     for _ in range(2):  # three side by side, none disturbs another
         for play in plays:
@@ -260,23 +261,23 @@ def test_an_episode_is_a_function_of_instance_and_replies(found):
 
 def test_their_code_leaves_no_traces(found):
     before, path, state = set(sys.modules), list(sys.path), random.getstate()
-    said(start(found["clem_lottery"]), "BET: 0")
-    said(start(found["clem_riddle"]), "SAY: x")  # its file of words is another one of the same name
+    said(start(found["clem:lottery"]), "BET: 0")
+    said(start(found["clem:riddle"]), "SAY: x")  # its file of words is another one of the same name
     assert sys.path == path and random.getstate() == state
     assert "words" not in sys.modules and {name for name in set(sys.modules) - before if "words" in name} == set()
 
 
 def test_faults_in_their_code_end_the_episode(found):
-    outcome = said(start(found["clem_lottery"]), "BET: high").outcome
+    outcome = said(start(found["clem:lottery"]), "BET: high").outcome
     assert outcome.status == "aborted" and outcome.reason.startswith("the game's code fails: ValueError: invalid literal")
     with pytest.raises(InstanceError, match="game_id.*lottery cannot set up this one: TypeError"):
-        found["clem_lottery"].start({"game_id": 1}, found["clem_lottery"].settings("dice", "full"))
+        found["clem:lottery"].start({"game_id": 1}, found["clem:lottery"].settings("dice", "full"))
     with pytest.raises(InstanceError, match="game_id.*missing"):
-        found["clem_lottery"].start({}, {"name": "dice"})
+        found["clem:lottery"].start({}, {"name": "dice"})
 
 
 def test_instances_are_shared_out_to_splits(found):
-    game = found["clem_lottery"]
+    game = found["clem:lottery"]
     parts = {split: {i["game_id"] for i in game.instances(split, 50, level="dice")} for split in SPLITS}
     assert sorted(map(len, parts.values())) == [1, 1, 10] and set().union(*parts.values()) == set(range(12))
     instance = game.instances("train", 1, level="dice")[0]
@@ -291,7 +292,7 @@ def test_scores_are_those_of_their_own_loop(found, checkout, name, replies):
     from clemcore.clemgame import GameBenchmark, GameInteractionsRecorder
     from clemcore.clemgame.envs.pettingzoo.master import GameMasterEnv
 
-    play = said(start(found[f"clem_{name}"]), *replies)
+    play = said(start(found[f"clem:{name}"]), *replies)
     benchmark = GameBenchmark.load_from_spec(clembench.specs(checkout)[name])
     with benchmark:
         env = GameMasterEnv(benchmark)
@@ -314,12 +315,12 @@ def test_a_config_file_trains_on_them(checkout, tmp_path, monkeypatch):
     monkeypatch.setattr(games, "_REGISTERED", {})
     file = tmp_path / "riddles.py"
     lines = [
-        "from playpen_jax import clembench",
+        "from playpen_jax.bridges import clembench",
         "from playpen_jax.config import Config",
         f"clembench.register({str(checkout)!r})",
     ]
     file.write_text(
-        "\n".join([*lines, "def config():", "    return Config(games=('clem_riddle',), players=())"]), encoding="utf-8"
+        "\n".join([*lines, "def config():", "    return Config(games=('clem:riddle',), players=())"]), encoding="utf-8"
     )
     config = configs.load(str(file))
     draws.check(config)
@@ -329,22 +330,33 @@ def test_a_config_file_trains_on_them(checkout, tmp_path, monkeypatch):
     assert all(job.game.start(job.instance, job.settings, job.form).ask.seat == "player_1" for job in jobs[:4])
 
 
+def test_a_game_is_found_by_its_name(checkout, tmp_path, monkeypatch):
+    monkeypatch.setattr(games, "_REGISTERED", {})
+    monkeypatch.setenv("CLEMBENCH_HOME", str(checkout))
+    assert games.make("clem:riddle").levels == ("weather",) and "clem:riddle" not in games.names()
+    with pytest.raises(KeyError, match="has no text game 'riddel': did you mean 'riddle'"):
+        games.make("clem:riddel")
+    monkeypatch.delenv("CLEMBENCH_HOME")
+    with pytest.raises(ValueError, match="clem:other: set .CLEMBENCH_HOME to a clembench checkout"):
+        games.make("clem:other")
+
+
 def test_a_policy_plays_them_in_rollouts(checkout, toy_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(games, "_REGISTERED", {})
+    monkeypatch.setenv("CLEMBENCH_HOME", str(checkout))
     few = ("--episodes=1", "--rows=2", "--context=256", "--max-tokens=8", "--max-turns=6")
     argv = [
         f"--checkpoint={toy_folder}",
-        f"--clembench={checkout}",
-        "--suite=clem_riddle,clem_lottery",
+        "--suite=clem:riddle,clem:lottery",
         f"--out={tmp_path}",
         *few,
     ]
     assert evaluate.main(argv) == 0
     episodes = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
-    assert [episode["game"] for episode in episodes] == ["clem_riddle", "clem_lottery"]
+    assert [episode["game"] for episode in episodes] == ["clem:riddle", "clem:lottery"]
     # the toy does not know their tags
     assert all(episode["turns"][0]["reply"] and episode["outcome"]["status"] == "aborted" for episode in episodes)
-    assert len(list(tmp_path.rglob("clem_riddle/weather/*/scores.json"))) == 1
+    assert len(list(tmp_path.rglob("clem:riddle/weather/*/scores.json"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Games written for the package clemcore, from a clembench checkout or any folder, as games of ours.
+"""Games written for the package `clemcore`, from a clembench checkout or any folder of such games, as games of ours.
 
-    playpen_jax.clembench.register("clembench")        # in a config file; evaluate: --clembench=DIR
-    games.make("clem_taboo")
+`games.make("clem:taboo")` is a game like any other: in rollouts, in evaluation, in training. It is looked for below the folder
+that $CLEMBENCH_HOME names, as by clemcore itself; `register(folder)` makes those of another folder known.
 
 Their own master says what happens and their own scorer what it is worth. Instances are those of the game's file, shared out to
 our splits; levels are its experiments. What the code of a game draws from Python's or numpy's global generators comes from a
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import difflib
 import functools
 import hashlib
 import importlib.util
 import json
 import math
+import os
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +27,23 @@ from typing import Any
 
 import games
 from games.core import SPLITS, Ask, Game, InstanceError, Outcome, Referee
+from playpen_jax.bridges.common import Chance
 
-PREFIX = "clem_"  # before the name of each game, so that it is not taken for one of ours
+PREFIX = "clem:"  # before the name of each game, so that it is not taken for one of ours
+HOME = "CLEMBENCH_HOME"
 _COUNTS = {"requests": "Request Count", "parsed": "Parsed Request Count", "violated": "Violated Request Count"}
+
+
+def named(name: str) -> Game:
+    """The text game called `name` below $CLEMBENCH_HOME; raises `KeyError` with the nearest one, `ValueError` as `register`."""
+    home = os.environ.get(HOME)
+    if not home:
+        raise ValueError(f"{PREFIX}{name}: set ${HOME} to a clembench checkout, or register its folder")
+    found = specs(home)
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        raise KeyError(f"{home} has no text game {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+    return game(found[name])
 
 
 def register(folder: str | Path, names: Sequence[str] | None = None) -> list[str]:
@@ -130,41 +146,24 @@ class _Code:
         return {name: sys.modules[name] for name in own}
 
     @contextlib.contextmanager
-    def running(self, chance: _Chance) -> Iterator[None]:
+    def running(self, chance: Chance) -> Iterator[None]:
         """For calls into the game: its modules can be imported, and it draws from its own generators."""
         modules, path = self.modules, str(self.spec.game_path)
         sys.modules.update(modules)
         sys.path.insert(0, path)
-        chance.swap()
         try:
-            yield
+            with chance.drawn():
+                yield
         finally:
-            chance.swap()
             sys.path.remove(path)
             for name in modules:
                 sys.modules.pop(name, None)
 
 
-class _Chance:
-    """A state of the global generators, to be exchanged with the current one."""
-
-    def __init__(self, seed: str):
-        import numpy as np
-
-        number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big")
-        self.states = random.Random(seed).getstate(), np.random.RandomState(number).get_state()
-
-    def swap(self) -> None:
-        import numpy as np
-
-        mine, self.states = self.states, (random.getstate(), np.random.get_state())
-        random.setstate(mine[0])
-        np.random.set_state(mine[1])
-
-
 def _referee(code: _Code, instance: Mapping, settings: Mapping) -> Referee:
     """Ask whoever the master wants to hear, until it says that the game is over; programmatic players answer by themselves."""
-    chance = _Chance(f"{code.spec.game_name}/{settings['name']}/{instance['game_id']}")
+    seed = f"{code.spec.game_name}/{settings['name']}/{instance['game_id']}"
+    chance = Chance(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big"))
     with code.running(chance):
         table = _Table(code, instance.get("game_instance", instance), settings)
     while not table.done:
