@@ -100,7 +100,7 @@ def case(seed: int, spread: float = 0.4) -> tuple[Batch, np.ndarray, np.ndarray]
     return dataclasses.replace(b, old=off()), off(), off()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0])
 @pytest.mark.parametrize("name", sorted(grpo.VARIANTS))
 def test_every_variant_is_that_of_the_reference(name, seed):
     b, logps, ref = case(seed, 0.004 if name == "gspo" else 1.2 if name == "cispo" else 0.4)

@@ -157,6 +157,7 @@ def test_a_full_disk_is_waited_for(played, short, small_disk, monkeypatch, capsy
     assert "No space left on device" in capsys.readouterr().err and pauses
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax's threads, as they are let go
 def test_a_disk_that_stays_full_ends_the_run_in_one_line_and_nothing_is_lost(played, short, small_disk, monkeypatch, capsys):
     settings = short | {"tensorboard": False, "checkpoints.patience": 0}
@@ -235,6 +236,7 @@ def test_episodes_of_a_partner_that_never_answers_are_given_up(tmp_path, monkeyp
 # ---------------------------------------------------------------------------------------------- one step ahead
 
 
+@pytest.mark.slow
 def test_plays_one_step_ahead_are_those_of_a_killed_run_too(short, tmp_path):
     """Two devices, one of which plays: the run differs from one without, and repeats to the bit after kills."""
     settings = short | {"mesh.rollout": 1, "eval.episodes": 0, "grpo.correction": "truncate", "checkpoints.every": 2}
