@@ -21,7 +21,7 @@ from playpen_jax.sampler.windows import Window, blank, point
 
 PREFILL = 256  # tokens (lines times width) of one prefill call and shard
 PREFILL_WIDTHS = (8, 16, 32, 128)  # new tokens per line and call, smallest that fits: few, as each is compiled for every span
-CALLS = 4  # prefill calls between two chunks of decoding, at most
+CALLS = 8  # prefill calls between two chunks of decoding, at most: one if no row waits for them
 COPIES = 64  # pages of one call of the copying program
 SPAN = 128  # the cache is read up to a power of two times this
 
@@ -188,7 +188,7 @@ class Sampler:
     # --- prefill
 
     def _run_prefill(self, cohort: int) -> None:
-        for _ in range(CALLS):
+        for done in range(CALLS):
             waiting = sum(d.missing for shard in self._shards for d in shard.waiting)
             if not any(shard.waiting for shard in self._shards):
                 return
@@ -198,7 +198,7 @@ class Sampler:
             full = 2 * waiting >= PREFILL * self.shards
             if speaking and not full and 2 * (speaking + ready) >= min(len(self._held), self.rows):
                 return
-            if ready >= open_ and not full:
+            if ready >= open_ and (done or not full):
                 return
             self._calls += 1
             lines, widths = [], PREFILL_WIDTHS
