@@ -62,17 +62,21 @@ def placed(tree: Any, at: Any) -> Any:
 def lower_update(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: Mesh) -> Any:
     """The step that `train` makes, for one micro-batch a call (further ones are turns of the same loop)."""
     tx = optim.make(config.optim, config.steps * way.updates(config))
-    at = update.state_shardings(c, tx, mesh)
-    weights = model.abstract(c)
-    step = jax.ShapeDtypeStruct((), jnp.int32)
-    state = placed(TrainState(weights, jax.eval_shape(tx.init, model.split(weights)[0]), step), at)
+    moving = config.algorithm == "grpo" and way.moves(config)  # a reference that is part of the state
+    at = update.state_shardings(c, tx, mesh, moving)
+    weights, step = model.abstract(c), jax.ShapeDtypeStruct((), jnp.int32)
+    trained = model.split(weights)[0]
+    state = TrainState(weights, jax.eval_shape(tx.init, trained), step, trained if moving else None)
+    state = placed(state, at)
     place = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
     whole = lambda dtype: jax.ShapeDtypeStruct((1, config.batch.micro, config.batch.length), dtype, sharding=place)
     ints, floats = ("tokens", "positions", "segment_ids"), ("mask", "advantages", "logps")
     batch = Batch(**dict.fromkeys(ints, whole(jnp.int32)), **dict.fromkeys(floats, whole(jnp.float32)))
     if config.algorithm == "dpo" and config.dpo.shared_prefix:
         batch = dataclasses.replace(batch, branches=whole(jnp.int32))
-    ref = state.params if way.has_reference(config) else None
+    if config.algorithm == "grpo":
+        batch = dataclasses.replace(batch, weights=whole(jnp.float32))
+    ref = model.split(state.params)[0] if way.has_reference(config) and not moving else None
     return way.program(config, c, tx, mesh, at).lower(state, ref, batch, placed(step, sharding.replicated(mesh)))
 
 

@@ -133,8 +133,8 @@ def test_programs_that_are_compiled_are_those_that_run():
     assert list(found) == ["update", "prefill", "decode"]
     for told in found.values():
         assert told["fits"] and told["total"] > 0 and told["flops"] > 0 and not told["collectives"]
-    state, batch = 4 * 3 * WEIGHTS, 4 * 6 * 2 * 64
-    assert 0 <= found["update"]["arguments"] - state - batch < 100, "weights, two moments and six arrays of a batch"
+    state, batch = 4 * 3 * WEIGHTS, 4 * 7 * 2 * 64
+    assert 0 <= found["update"]["arguments"] - state - batch < 100, "weights, two moments and seven arrays of a batch"
 
 
 def test_a_reference_is_counted():
