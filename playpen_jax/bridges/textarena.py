@@ -8,21 +8,18 @@ network; making one that cannot start says so in one line.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import games
-from games.core import Ask, Game, InstanceError, Referee, View
+from games.core import Ask, Game, InstanceError, Referee
 from playpen_jax import rewards as rewarding
+from playpen_jax.bridges import textarena_players
 from playpen_jax.bridges.common import Chance, limit, outcome, seeded_game
 from playpen_jax.players import scripted
 
 RAW = "-raw"  # TextArena's name for an environment without wrappers: what a seat has not seen yet, not all that it ever saw
 MOST = 15  # players of a game
-_BRACKETS = re.compile(r"\[[^\[\]\n]{1,40}\]")
-_SPEAKER = re.compile(r"\[(?:GAME|Player \d+|[^\[\]]*[<>{}|][^\[\]]*)\]")
-_NUMBER = re.compile(r"\d+")
 
 
 def game(name: str, players: int | None = None, max_turns: int = 500) -> Game:
@@ -59,8 +56,7 @@ def game(name: str, players: int | None = None, max_turns: int = 500) -> Game:
                 return _ended(env, seats, turn)
         return limit(dict.fromkeys(seats, 0.0), instance["max_turns"])
 
-    movers = {"scripted": move, "random": move_anyhow, "broken": chat}
-    return seeded_game(f"textarena:{name}", seats, referee, movers, max_turns)
+    return seeded_game(f"textarena:{name}", seats, referee, textarena_players.players(name), max_turns)
 
 
 def _started(name: str, players: int, seed: int):
@@ -115,36 +111,6 @@ def _ended(env: Any, seats: Sequence[str], turns: int):
 def _number(reward: Any) -> float:
     """A reward; some environments mistake the reason for it, which is worth nothing."""
     return float(reward) if isinstance(reward, (int, float)) else 0.0
-
-
-# ---------------------------------------------------------------------------------------------- players of any game
-
-
-def _actions(texts: Sequence[str]) -> list[str]:
-    return [action for text in texts for action in _BRACKETS.findall(text) if not _SPEAKER.fullmatch(action)]
-
-
-def move(view: View) -> str:
-    """One of the actions named in the newest message, else of those in the rules, of the same form with other numbers.
-
-    It has no idea of the game; what it said before it says again only if nothing else is left.
-    """
-    said = set(view.said)
-    named = _actions(view.seen[-1:])
-    forms = _actions(view.seen[:1]) or _actions(view.seen) or ["[1]"]
-    other = [_NUMBER.sub(lambda found: str(view.rng.randint(0, 9)), view.rng.choice(forms)) for _ in range(5)]
-    options = [action for action in named if action not in said] if view.rng.random() <= view.strength else []
-    return view.rng.choice(options or [action for action in other if action not in said] or named or forms)
-
-
-def move_anyhow(view: View) -> str:
-    """Any action of a form that was ever shown."""
-    return view.rng.choice(_actions(view.seen) or ["[0]"])
-
-
-def chat(view: View) -> str:
-    """Words in place of an action."""
-    return view.rng.choice(("I would like to move.", "[let us talk]", "", "My move is clear [", move(view).strip("[]")))
 
 
 # ---------------------------------------------------------------------------------------------- our games as theirs
