@@ -136,6 +136,7 @@ class Data:
     per_experiment: int = setting(0, "most dialogues of one experiment of a game, drawn evenly; 0: no limit")
     general: tuple[str, ...] = setting((), "files of other instruction data, mixed in so that old skills are kept (sft)")
     general_weight: float = setting(0.1, "share of the examples that come from data.general")
+    stream: bool = setting(False, "rows stay on disk and are read when needed (sft.examples of them an update; with Grain)")
     too_long: Literal["drop", "cut"] = setting("cut", "a dialogue longer than batch.length is dropped, or cut after a turn")
 
 
@@ -177,9 +178,8 @@ class Sft:
 
 @dataclasses.dataclass(frozen=True)
 class Dpo:
-    level: Literal["dialogue", "turn", "first", "fork"] = setting(
-        "dialogue",
-        "pairs of whole dialogues, of turns after the same history, of first moves, or of turns forked and played on",
+    level: Literal["dialogue", "turn", "first"] = setting(
+        "dialogue", "pairs of whole dialogues, of turns after the same history, or of first moves; given pairs stay as they are"
     )
     negatives: int = setting(1, "rejected plays for each chosen one; 0: all")
     kinds: tuple[str, ...] = setting(("failure", "aborted"), "outcomes of which a rejected play may be")
@@ -188,11 +188,22 @@ class Dpo:
     beta: float = setting(0.1, "how strongly a pair may pull away from the reference")
     smoothing: float = setting(0.0, "share of labels that are thought wrong (cdpo, robust)")
     sft: float = setting(0.0, "weight of the chosen side's negative log-likelihood per token")
-    reference: Literal["frozen", "precomputed", "none"] = setting(
-        "frozen", "weights at the start, run beside the policy; run once before training and kept on disk; or none"
+    reference: Literal["frozen", "off", "precomputed", "none"] = setting(
+        "frozen", "weights at the start, run beside the policy; adapters off; run once and kept on disk; or none"
     )
     pairs: int = setting(16, "pairs per update")
     shared_prefix: bool = setting(True, "what chosen and rejected have in common runs once, in one forward pass")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collect:
+    instances: int = setting(100, "fresh training instances of each game")
+    plays: int = setting(1, "plays of each instance")
+    best_of: int = setting(0, "keep so many of the plays of an instance, the best by score; 0: all")
+    outcomes: tuple[str, ...] = setting((), "keep plays with these outcomes (success, failure, aborted); none named: all")
+    forks: int = setting(0, "a turn of each play is sampled so often anew and played on; best and worst make a pair")
+    frozen: str | None = setting(None, "the policy of the seats that `players` gives to 'frozen'")
+    part: int = setting(100, "instances whose plays are written at once; a run that was killed goes on after them")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,6 +278,7 @@ class Config:
     sft: Sft = section(Sft, "learning by imitation")
     dpo: Dpo = section(Dpo, "learning by preference")
     data: Data = section(Data, "dialogues to learn from")
+    collect: Collect = section(Collect, "playing for a data set (playpen_jax.collect)")
     optim: Optim = section(Optim, "the optimizer")
     batch: Batching = section(Batching, "rows of an update")
     mesh: Mesh = section(Mesh, "devices")

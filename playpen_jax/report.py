@@ -1,7 +1,7 @@
 """The report of a run as one self-contained page: scores before and after, learning curves, failures, sample episodes.
 
-Reads what training leaves in its folder: config.json, command.txt, metrics.jsonl, evaluations/, episodes/. What is missing is
-left out.
+Reads what training leaves in its folder: config.json, command.txt, metrics.jsonl, evaluations/, episodes/, moved.json. What is
+missing is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playpen_jax import masks, metrics, scores, style
+from playpen_jax import masks, metrics, moves, scores, style
 from playpen_jax.curves import curves
 from playpen_jax.scores import Table
 from playpen_jax.transcript import badge, clean, episode_html
@@ -36,6 +36,7 @@ class Run:
     newest: int
     samples: list[dict] = dataclasses.field(default_factory=list)
     leaks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    moved: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def write(workdir: str | Path) -> Path:
@@ -66,6 +67,7 @@ def gather(workdir: Path) -> Run:
         newest=int(re.sub(r"\D", "", newest.stem) or 0) if newest else 0,
         samples=_lines(workdir / "samples" / newest.name) if newest else [],
         leaks=json.loads((workdir / "leaks.json").read_text(encoding="utf-8")) if (workdir / "leaks.json").exists() else {},
+        moved=json.loads((workdir / moves.FILE).read_text(encoding="utf-8")) if (workdir / moves.FILE).exists() else {},
     )
 
 
@@ -78,6 +80,7 @@ def page(run: Run) -> str:
     sections = {
         "Held-out scores": held_out(run),
         "Learning curves": curves(run.rows, run.evaluations),
+        "How far the weights moved": moves.section(run.moved),
         "What went wrong": failures(run),
         "The same instance, before and after": pairs(run),
         "Newest training episodes": newest(run),

@@ -30,6 +30,7 @@ from playpen_jax import (
     leaks,
     metrics,
     model,
+    moves,
     optim,
     policy,
     processes,
@@ -326,7 +327,9 @@ def idle_steps(config: configs.Config, step: int, found: dict[str, float], befor
 
 def finish(run: Run, before: Any, progress: Progress) -> None:
     """The table of held-out scores before and after, how far the weights moved, and where things lie."""
-    moved = update.moved(before, progress.state.params)
+    moved, by_layer = (how(before, progress.state.params) for how in (update.moved, update.moved_layers))
+    if run.config.optim.learning_rate and not max(moved.values()) > 0:
+        raise NothingToLearn(f"after {progress.step} steps no weight has moved: nothing was trained")
     if not processes.first():
         return
     files = sorted((run.workdir / "evaluations").glob("step_*.json"))
@@ -335,6 +338,7 @@ def finish(run: Run, before: Any, progress: Progress) -> None:
         print("\nHeld-out scores, before and after:\n")
         print(scores.show_difference(scores.compare(first, last)))
     print(f"\nweights moved by {max(moved.values()):.2%} of their norm at most ({max(moved, key=moved.get)})")
+    run.write(moves.FILE, lambda file: metrics.replace(file, json.dumps(by_layer, indent=1)))
     run.write("report.html", lambda _: report.write(run.workdir))
     early = {"stopped": progress.step, "why": progress.low} if progress.low else {}
     ended = {"steps": run.config.steps, "moved": moved} | early

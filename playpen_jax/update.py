@@ -222,3 +222,20 @@ def moved(before: Any, after: Any) -> dict[str, float]:
     before, after = model.split(before)[0], model.split(after)[0]
     changes = jax.tree_util.tree_leaves_with_path(jax.tree.map(change, before, after))
     return {jax.tree_util.keystr(path, simple=True, separator="."): float(x) for path, x in changes}
+
+
+def moved_layers(before: Any, after: Any) -> dict[str, float]:
+    """The same layer by layer: a stack's layers bear its name and their number in it."""
+
+    def change(path, a, b):
+        axes = tuple(range(path[0].key == "layers", a.ndim))
+        size, far = (jnp.sqrt((x.astype(jnp.float32) ** 2).sum(axes)) for x in (a, b - a))
+        return far / jnp.maximum(jnp.where(size > 0, size, far), 1e-12)  # what began as 0 is measured by what became of it
+
+    before, after = model.split(before)[0], model.split(after)[0]
+    changes = jax.device_get(jax.jit(lambda a, b: jax.tree.map_with_path(change, a, b))(before, after))
+    found = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(changes):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        found |= {f"{name}.{i}": float(value) for i, value in enumerate(x)} if x.ndim else {name: float(x)}
+    return found

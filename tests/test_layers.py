@@ -20,10 +20,10 @@ FLOORS = {
     1: ("config", "style", "transcript", "types"),
     2: ("charts", "metrics", "model", "optim", "processes", "sharding", "trackers"),
     3: ("families", "losses", "rewards", "scores", "statistics"),
-    4: ("adapters", "chat", "checkpoint", "curves", "endpoint", "hf", "sampler", "update"),
+    4: ("adapters", "chat", "checkpoint", "curves", "endpoint", "hf", "moves", "sampler", "update"),
     5: ("data", "masks", "players", "policy", "report", "report_runs"),
     6: ("curriculum", "draws", "rollout"),
-    7: ("aot", "api", "bench_rollout", "bench_train", "bridges", "dryrun", "leaks", "learn", "programs"),
+    7: ("aot", "api", "bench_rollout", "bench_train", "bridges", "dryrun", "forks", "leaks", "learn", "programs"),
     8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "harness", "play", "replay", "serve", "train"),
     9: ("__init__",),
 }

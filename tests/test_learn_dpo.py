@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.test_train import refused, rows, run
+from playpen_jax import moves, train
+from tests.test_train import argv, refused, rows, run
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,38 @@ def test_what_cannot_be_preferred_is_refused_in_one_line(base, plays, tmp_path, 
         ({"data.paths": ""}, "error: algorithm=dpo learns from pairs or dialogues: data.paths names none"),
     ):
         assert refused(capsys, tmp_path / "run", good | more).startswith(why)
+
+
+def test_a_run_proves_that_it_trained_or_ends_with_an_error(base, plays, tmp_path, capsys, monkeypatch):
+    workdir = run(tmp_path / "run", **settings(base, plays, steps=2))
+    moved = json.loads((workdir / "moved.json").read_text())
+    assert {name.partition(".")[0] for name in moved} == {"embed", "layers", "norm"}
+    assert {"layers.q.0", "layers.q.1"} < set(moved) and min(moved[name] for name in moved if "norm" not in name) > 0
+    assert "How far the weights moved" in (workdir / "report.html").read_text()
+    still = settings(base, plays, **{"steps": 2, "optim.learning_rate": 1e-20})
+    capsys.readouterr()
+    assert train.main(argv(tmp_path / "still", still)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: after 2 steps no weight has moved: nothing was trained"
+    assert not (tmp_path / "still" / "finished.json").exists()
+    nothing = {"grad_norm": 0.0, "loss": 1.0, "skipped": 0.0}
+    monkeypatch.setattr(train.update, "make", lambda *_, **__: lambda state, ref, batch, used: (state, nothing))
+    assert train.main(argv(tmp_path / "vain", settings(base, plays))) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: step 1: the gradient is exactly 0"
+
+
+def test_a_table_of_moves_names_what_stood_still():
+    table = moves.section({"embed": 0.02, "layers.q.0": 0.01, "layers.q.1": 0.0, "norm": 0.001})
+    assert moves.blocks({"embed": 1.0, "layers.q.0": 2.0, "layers.q.1": 3.0}) == {"embed": [1.0], "layers.q": [2.0, 3.0]}
+    assert "Did not move: layers.q.1." in table and table.count("<tr>") == 3 and "<b>0</b>" in table
+    assert moves.section({}) == "" and "Every block moved." in moves.section({"norm": 0.1})
+
+
+def test_the_reference_of_fresh_adapters_is_the_model_without_them(base, plays, tmp_path, capsys):
+    runs = [
+        run(tmp_path / kind, **settings(base, plays, **{"dpo.reference": kind, "steps": 3, "lora.rank": 4}))
+        for kind in ("off", "frozen")
+    ]
+    losses = [[row["loss"] for row in rows(workdir)] for workdir in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][0] == pytest.approx(0.6931, abs=1e-3) > losses[0][2]
+    line = refused(capsys, tmp_path / "run", settings(base, plays, **{"dpo.reference": "off"}))
+    assert line == "error: dpo.reference=off is the model without its adapters, but lora.rank is 0"

@@ -90,3 +90,12 @@ def test_every_epoch_visits_every_example_once_in_an_order_of_its_own():
     across = draws.epoch_order(10, 0, 7, 6)
     np.testing.assert_array_equal(across, np.concatenate([epochs[0][7:], epochs[1][:3]]))
     assert not np.array_equal(epochs[0], draws.epoch_order(10, 1, 0, 10))
+
+
+def test_a_stream_is_learned_from_and_goes_on_at_the_example_where_it_stopped(spoken, tmp_path):
+    more = settings(spoken, **{"data.stream": "true", "sft.examples": 16})
+    whole = run(tmp_path / "whole", **more)
+    assert [row["nll"] for row in rows(whole)][-1] < 0.3
+    run(tmp_path / "cut", **more | {"steps": 7})
+    run(tmp_path / "cut", **more | {"steps": 12})
+    assert [row["loss"] for row in rows(tmp_path / "cut")] == pytest.approx([row["loss"] for row in rows(whole)][:12], rel=1e-5)

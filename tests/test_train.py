@@ -84,7 +84,7 @@ def test_a_run_of_play_writes_what_is_promised(played, imitated):
     names = {path.name for path in played.iterdir()}
     assert names == {
         *("checkpoints", "command.txt", "config.json", "episodes", "evaluations", "finished.json", "leaks.json", "samples"),
-        *("journal", "metrics.jsonl", "model", "report.html", "tensorboard"),
+        *("journal", "metrics.jsonl", "model", "moved.json", "report.html", "tensorboard"),
     }
     config = configs.from_json(json.loads((played / "config.json").read_text()))
     assert (config.steps, config.grpo.beta, config.model.path) == (STEPS, 0.05, str(imitated))

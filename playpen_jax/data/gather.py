@@ -8,7 +8,8 @@ from typing import Any
 from playpen_jax import config as configs
 from playpen_jax.chat import Message
 from playpen_jax.data.read import Dialogue, Pair, Reader, Row
-from playpen_jax.data.select import select
+from playpen_jax.data.select import Account, filters, game_of, select
+from playpen_jax.data.stream import Stream, sources
 
 
 class Gathered(list):
@@ -61,3 +62,35 @@ def general_dialogues(settings: configs.Data, count: int, seed: int) -> tuple[li
         drawn += rng.sample(pool, min(len(pool), wanted - len(drawn)))
     print(f"data: {len(drawn):,} general dialogues ({len(pool):,} there, {reader.reasons.total():,} bad)")
     return drawn, {"paths": list(settings.general), **reader.account(), "mixed_in": len(drawn)}
+
+
+NEED_ALL = {"unique": False, "best_models": 0, "per_game": 0, "per_experiment": 0}  # rules that compare rows -> their off
+
+
+def stream(settings: configs.Data, seed: int) -> Stream:
+    """The dialogues left on disk, in a seeded order, general ones mixed in by weight; every row was read and checked once."""
+    for name, off in NEED_ALL.items():
+        if getattr(settings, name) != off:
+            raise configs.ConfigError(f"data.{name}={getattr(settings, name)} compares rows, which data.stream does not keep")
+    reader, account, tests = Reader(settings.bad == "skip", settings.largest), Account(), filters(settings)
+
+    def keep(row: Row) -> bool:
+        account.seen[game_of(row)] += 1
+        why = next((why for why, test in tests.items() if not test(row.meta)), None)
+        account.kept.update([] if why else [game_of(row)])
+        if why:
+            account.drop(row, why)
+        return not why
+
+    try:
+        parts = sources(settings.paths, reader, keep)
+        weights = [(1 - settings.general_weight * bool(settings.general)) * len(part) for part in parts]
+        weights = [weight / sum(map(len, parts)) for weight in weights]
+        others = sources(settings.general, reader, lambda row: True) if settings.general else []
+        weights += [settings.general_weight * len(part) / sum(map(len, others)) for part in others]
+        found = Stream([*parts, *others], weights, seed, {})
+    except (ValueError, OSError) as error:  # a row, a file or a package, named in the message
+        raise configs.ConfigError(str(error)) from None
+    found.account |= {"paths": list(settings.paths), **reader.account(), "selection": account.to_json()}
+    print("\n".join([f"data: {reader.read:,} rows read, {reader.reasons.total():,} bad", *account.lines()]))
+    return found

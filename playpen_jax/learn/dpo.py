@@ -45,6 +45,8 @@ def gather(config: configs.Config) -> data.Gathered:
     preference(config)
     if config.model.path is None:
         raise configs.ConfigError("algorithm=dpo starts from a model that can play: model.path is None")
+    if config.dpo.reference == "off" and not config.lora.rank:
+        raise configs.ConfigError("dpo.reference=off is the model without its adapters, but lora.rank is 0")
     if not config.data.paths:
         raise configs.ConfigError("algorithm=dpo learns from pairs or dialogues: data.paths names none")
     d = config.dpo
@@ -103,6 +105,8 @@ def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: 
     if config.dpo.reference == "precomputed":
         rows = ref_logps.with_logps(run.c, before, rows, length, config.batch.micro, run.workdir / "reference")
     ref_params = before if has_reference(config) else None
+    if config.dpo.reference == "off":
+        ref_params = model.adapters_off(before)
     apply = program(config, run.c, tx, run.mesh, at)
     metrics.replace(run.workdir / "data.json", metrics.json_text(prepared.account, indent=1))
 
@@ -112,6 +116,7 @@ def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: 
         folded, used = micro_batches(batch, config.batch.micro)
         state, learned = apply(state, ref_params, folded, used)
         found = {name: float(x) for name, x in learned.items()}
+        run.keep_culprit(number + 1, batch, found)
         found |= {"epoch": (number + 1) * n / len(rows), "num_tokens": float((batch.segment_ids > 0).sum())}
         return state, found | {"step_time": time.perf_counter() - began}
 

@@ -17,7 +17,7 @@ from playpen_jax.model.config import (
     config_from_json,
 )
 from playpen_jax.model.decoder import Cache, block, empty_cache, extend, hidden, logits
-from playpen_jax.model.lora import fork, join, merge, split
+from playpen_jax.model.lora import adapters_off, fork, join, merge, split
 from playpen_jax.model.quant import PROJECTIONS, dense, is_quantised, quantise
 from playpen_jax.model.weights import (
     DOWN,
@@ -49,6 +49,7 @@ __all__ = [
     "Params",
     "YarnRope",
     "abstract",
+    "adapters_off",
     "block",
     "config_from_json",
     "dense",

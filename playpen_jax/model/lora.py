@@ -37,6 +37,11 @@ def fork(params: Params) -> Params:
     return join(jax.tree.map(jnp.copy, trained), frozen)
 
 
+def adapters_off(params: Params) -> Params:
+    """The trained part of weights whose adapters write nothing: with it the model is the one that they stand beside."""
+    return jax.tree.map(jnp.zeros_like, split(params)[0])
+
+
 def adapt(c: ModelConfig, w: Params, name: str, x: Float[Array, "B T *fan"], axes: int) -> Array:
     """What the adapter of a projection adds to its output; `axes`: how many axes of x it reads."""
     if KEY in w and c.lora.dropout:
