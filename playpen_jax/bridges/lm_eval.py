@@ -134,7 +134,7 @@ def harness_model(
         weights = sharding.shardings(model.logical_axes(policy.config), policy.params, mesh)
         policy = dataclasses.replace(policy, params=jax.device_put(policy.params, weights))
     chat = policy.chat
-    start = chat.opening("")[:1] if chat.template.start else [chat.end]
+    start = [chat.tokenizer.specials.get(chat.tokenizer.bos, chat.end)]
 
     class PolicyModel(TemplateLM):
         tokenizer_name = str(policy.folder)
