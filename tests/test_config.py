@@ -61,7 +61,7 @@ def test_a_value_is_read_by_its_type(key, text, value):
         ("rollout.row", "3", "unknown setting 'rollout.row': did you mean 'rows'?"),
         ("zzz", "3", "unknown setting 'zzz': one of algorithm, "),
         ("steps.more", "3", "unknown setting 'steps.more': 'steps' has no settings of its own"),
-        ("rollout", "3", "'rollout' is a section: name one of rows, context, "),
+        ("rollout", "3", "'rollout' is a section: name one of rows, dialogues, "),
         ("steps", "ten", "'steps' wants int, not 'ten'"),
         ("steps", "1.5", "'steps' wants int, not '1.5'"),
         ("steps", "", "'steps' wants int, not ''"),

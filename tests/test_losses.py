@@ -94,7 +94,7 @@ def test_entropy_of_an_even_and_of_a_certain_distribution():
 
 
 def test_no_program_holds_the_logits_of_all_places():
-    c = dataclasses.replace(C, vocab=2**15, layers=1, heads=1, kv_heads=1)
+    c = dataclasses.replace(C, vocab=2**15, layers=1, kinds=(), heads=1, kv_heads=1)
     b = batch(np.random.default_rng(0), (1, 2048), c.vocab)
 
     def total(weights, b):

@@ -454,7 +454,7 @@ def test_an_evaluation_that_cannot_be_made_is_refused_before_it_begins(program, 
 def test_checkpoint_to_folder_and_back_keeps_every_bit(program, toy_run, tmp_path, toy):
     ran = program("convert", toy_run, tmp_path / "a")
     assert ran.status == 0
-    assert ran.out == f"{tmp_path / 'a'}: {model.param_count(toy[0]):,} weights in float32\n"
+    assert ran.out == f"{tmp_path / 'a'}: {model.param_count(toy[0]):,} weights, as folder\n"
     assert program("convert", tmp_path / "a", tmp_path / "b").status == 0
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
     one, two = pp.load(toy_run), pp.load(tmp_path / "b")
