@@ -50,7 +50,7 @@ def main(paths: list[str]) -> None:
     curves = [metrics.read(run / "metrics.jsonl") for run in runs]
     seconds = {run.name: sum(line["step_time"] for line in curve) for run, curve in zip(runs, curves)}
     lines = [held_out(run, color) for color, run in enumerate(runs)]
-    svg = charts.points_svg(lines, "Score on held-out instances", f"{len(runs)} seeds, ± standard error", low=0.0)
+    svg = charts.points_svg(lines, "Held-out score", f"{len(runs)} seeds, ± standard error")
     (DOCS / "learning_curve.svg").write_text(svg, encoding="utf-8")
     played = charts.learning_curve_svg(curves, "reward", "Mean reward of the episodes played in training", low=0.0)
     (DOCS / "learning_reward.svg").write_text(played, encoding="utf-8")
