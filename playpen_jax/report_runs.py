@@ -146,7 +146,7 @@ def changes(found: Mapping[str, Any]) -> str:
         for game, change in run.get("changes", {}).items():
             value, low, high = (math.nan if x is None else x for x in change["difference"])
             interval = f"{report.value(low)} … {report.value(high)}"
-            rows.append([clean(game, 60), clean(run["name"], 60), signed(value), interval, f"{change['p']:.3f}"])
+            rows.append([clean(game, 60), clean(run["name"], 60), signed(value), interval, chance(change["p"])])
     if not rows:
         return ""
     note = (
@@ -154,6 +154,10 @@ def changes(found: Mapping[str, Any]) -> str:
         "Many games are tested at once: some small p come by chance."
     )
     return f'<p class="soft">{note}</p>{table(["game", "model", "change", "95 %", "p"], sorted(rows))}'
+
+
+def chance(p: float) -> str:
+    return "–" if math.isnan(p) else "&lt; 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def learning(runs: Sequence[Evaluated]) -> str:
