@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import math
 import random
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Literal
 
 SPLITS = ("train", "validation", "test")
@@ -27,10 +27,21 @@ class InstanceError(ValueError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
-    """One seat's turn: `text` is what this seat has not seen yet, never the history again."""
+    """One seat's turn: `text` is what this seat has not seen yet, never the history again.
+
+    aside: this message and the reply to it are struck from the seat's history, once the rules have heard the reply. before:
+    (message, reply) exchanges that the rules put into the seat's history ahead of this one, without asking anybody.
+    """
 
     seat: str
     text: str
+    aside: bool = False
+    before: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """All that the seat has not seen yet, as one text: for those into whose mouth no reply can be put."""
+        return "\n\n".join([*(message for message, _ in self.before), self.text])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Outcome:
 
 
 Referee = Generator[Ask, str, Outcome]
+Message = dict[str, Any]  # {"role": "user" | "assistant", "content": text}; perhaps marked, see `lesson`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,18 +197,50 @@ class Play:
 
     def view(self, seat: str, seed: int | str = 0, strength: float = 1.0) -> View:
         """What `seat` knows now, the pending message included."""
-        seen = [ask.text for ask, _ in self.history if ask.seat == seat]
+        seen = [ask.shown for ask, _ in self.history if ask.seat == seat]
         said = [text for ask, text in self.history if ask.seat == seat]
         if self.ask is not None and self.ask.seat == seat:
-            seen.append(self.ask.text)
+            seen.append(self.ask.shown)
         rng = random.Random(f"{seed}/{seat}/{len(said)}")
         return View(seat, tuple(seen), tuple(said), self.settings, rng, strength)
+
+    def messages(self) -> list[Message]:
+        """The history of the seat that is asked, as chat messages; its pending message is the last one."""
+        found: list[Message] = []
+        for ask, reply in (*self.history, (self.ask, None)):
+            if ask.seat == self.ask.seat:
+                found += _before(ask)
+                if reply is None or not ask.aside:
+                    found += exchange(ask.text, reply)
+        return found
 
     def _step(self, text: str | None) -> None:
         try:
             self.ask = next(self._referee) if text is None else self._referee.send(text)
         except StopIteration as end:  # a generator returns its value this way
             self.ask, self.outcome = None, end.value
+
+
+def exchange(shown: str, said: str | None) -> list[Message]:
+    """A message and the reply to it, if there is one yet."""
+    return [{"role": "user", "content": shown}] + ([] if said is None else [{"role": "assistant", "content": said}])
+
+
+def _before(ask: Ask) -> list[Message]:
+    return [message for shown, said in ask.before for message in exchange(shown, said)]
+
+
+def lesson(history: Iterable[tuple[Ask, str]], seat: str) -> list[Message]:
+    """All that a seat was shown and said, to learn its replies from.
+
+    Exchanges aside stand where they took place, marked "aside"; what was put into its mouth has the weight 0.
+    """
+    found: list[Message] = []
+    for ask, reply in history:
+        if ask.seat == seat:
+            found += [message | {"weight": 0} if message["role"] == "assistant" else message for message in _before(ask)]
+            found += [message | {"aside": True} if ask.aside else message for message in exchange(ask.text, reply)]
+    return found
 
 
 def split_of(target: str) -> str:

@@ -1,8 +1,7 @@
 """Private/shared: answer somebody's questions, and know at any time which of your facts they have learnt.
 
 The questioner is a program that reads out fixed questions, so here it is part of the rules. Between its questions the game
-master asks aside, fact by fact, whether it has been shared. Officially these exchanges are then struck from the history; here
-they stay in it, like all messages.
+master asks aside, fact by fact, whether it has been shared; these exchanges are then struck from the history.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from games.privateshared_make import LEVELS, SUFFIXES, brief, generate, settings
 
 SEAT = "answerer"
 ANSWER, ASIDE = "ANSWER:", "ASIDE:"
+READY = "Ok."  # what the answerer is taken to have said to its briefing
 PROBE_REQUEST = " Reply with yes or no, and no more."
 TRIES = 5
 OPTIONAL = {"initial_prompt": str, "probe_request": str, "suffixes": list, "asks": dict, "probes": dict}  # our own settings
@@ -42,7 +42,8 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     slots, tag, n = instance["slots"], instance["tag"], len(order)
     asks, probes = wordings(settings, slots)
     template = settings.get("initial_prompt")
-    news = brief(template, settings["name"], tag, slots) if template else instance["initial_prompt"]
+    briefing = brief(template, settings["name"], tag, slots) if template else instance["initial_prompt"]
+    before: tuple[tuple[str, str], ...] = ((briefing, READY),)
     shared_at = {slot: turn for turn, slot in enumerate(order, 1)}
     table = _Table()
 
@@ -63,8 +64,8 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
         verdicts = []
         for slot, wording in instance["probes"][str(turn)].items():
             question = _worded(probes[slot], wording) + settings.get("probe_request", PROBE_REQUEST)
-            value = yield from _probe(question, news, settings.get("suffixes") or SUFFIXES, table, n)
-            news = ""
+            value = yield from _probe(question, before, settings.get("suffixes") or SUFFIXES, table, n)
+            before = ()
             if value is None:
                 return _aborted(table, n, f"{TRIES} replies in vain to one question aside")
             verdicts.append((int(turn >= shared_at[slot]), value))
@@ -72,12 +73,11 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     return _finished(table, n)
 
 
-def _probe(question: str, news: str, suffixes: list, table: _Table, n: int) -> Generator[Ask, str, int | None]:
+def _probe(question: str, before: tuple, suffixes: list, table: _Table, n: int) -> Generator[Ask, str, int | None]:
     """Ask aside until the reply is yes (1) or no (0), five times at most; None if it never is."""
     for attempt in range(TRIES):
-        text = " ".join(filter(None, ("ME:", suffixes[attempt % len(suffixes)], question)))
-        content = _content((yield Ask(SEAT, f"{news}\n\n{text}" if news else text)), ASIDE)
-        news = ""
+        text = f"ME: {suffixes[attempt % len(suffixes)]} {question}"
+        content = _content((yield Ask(SEAT, text, True, () if attempt else before)), ASIDE)
         word = (content or "").lower()
         value = 1 if word.startswith("yes") else 0 if word.startswith("no") else None
         table.requests += 1

@@ -108,7 +108,7 @@ def _episode(play: Play, meta: dict, models: dict, now: str) -> dict[str, dict]:
     }
     for seat, name in names.items():
         calls = [
-            {"round": i, "call": _call(ask.text, reply, model, now)}
+            {"round": i, "call": _call(ask.shown, reply, model, now)}
             for i, exchanges in enumerate(rounds)
             for ask, reply in exchanges
             if ask.seat == seat
@@ -137,8 +137,15 @@ def _events(names: Mapping[str, str], ask: Ask, reply: str, now: str) -> list[di
     """Message and reply of a player; what a chance seat drew is an event of the game master, of the seat's name."""
     if ask.seat not in names:
         return [_event(GM, GM, now, ask.seat, reply)]
-    sent = _event(GM, names[ask.seat], now, "send message", ask.text, label="context")
-    return [sent, _event(names[ask.seat], GM, now, "get message", reply, label="response")]
+    said = [(*each, "pseudo", "pseudo") for each in ask.before]  # nobody was asked for these
+    return [
+        event
+        for shown, answer, sent, heard in [*said, (ask.text, reply, "context", "response")]
+        for event in (
+            _event(GM, names[ask.seat], now, "send message", shown, label=sent),
+            _event(names[ask.seat], GM, now, "get message", answer, label=heard),
+        )
+    ]
 
 
 def _event(source: str, to: str, now: str, kind: str, content: str, **more: str) -> dict:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import games
-from games.core import Play
+from games.core import lesson
 from playpen_jax import config as configs
 from playpen_jax import curriculum, players, rewards
 from playpen_jax.chat import Message
@@ -115,13 +115,4 @@ def scripted_dialogue(config: configs.Config, number: int) -> list[list[Message]
     play = game.start(training_instance(config, name, number // len(config.games)), form=config.form)
     while play.ask is not None:
         play.reply(cast[play.ask.seat].reply(play, f"{config.seed}/{number}"))
-    return [messages(play, seat) for seat in taught if any(ask.seat == seat for ask, _ in play.history)]
-
-
-def messages(play: Play, seat: str) -> list[Message]:
-    """The dialogue of one seat, as users know it."""
-    found: list[Mapping[str, str]] = []
-    for ask, reply in play.history:
-        if ask.seat == seat:
-            found += [{"role": "user", "content": ask.text}, {"role": "assistant", "content": reply}]
-    return found
+    return [found for seat in taught if (found := lesson(play.history, seat))]

@@ -14,7 +14,6 @@ from typing import Any
 from games.core import Play
 from playpen_jax import config as configs
 from playpen_jax.chat import Message
-from playpen_jax.draws import messages
 from playpen_jax.players import LEARNER, scripted
 from playpen_jax.policy import Policy
 from playpen_jax.rollout import Job
@@ -38,11 +37,6 @@ class Branch:
         return -1.0 if outcome is None or outcome.status == "aborted" else outcome.score
 
 
-def seen(play: Play) -> list[Message]:
-    """The dialogue of the seat that is asked, its pending message included."""
-    return [*messages(play, play.ask.seat), {"role": "user", "content": play.ask.text}]
-
-
 def branches(job: Job, episode: Episode, count: int) -> list[Branch]:
     """`count` replays of an episode up to one of the learner's turns, drawn by the job's seed; none if it had no turn."""
     mine = [i for i, turn in enumerate(episode.turns) if turn.player == LEARNER]
@@ -53,7 +47,7 @@ def branches(job: Job, episode: Episode, count: int) -> list[Branch]:
         play = job.game.start(job.instance, job.settings, job.form)
         for turn in episode.turns[:place]:
             play.reply(turn.reply)
-        found.append(Branch(job, play, play.ask.seat, number, seen(play)))
+        found.append(Branch(job, play, play.ask.seat, number, play.messages()))
     return found
 
 
@@ -68,7 +62,7 @@ def play_on(found: Sequence[Branch], policies: Mapping[str, Policy], settings: c
         for name, policy in policies.items():
             asked = [b for b in waiting if b.job.seats[b.play.ask.seat] == name]
             how = (settings.max_tokens, settings.temperature, seed + turn, settings.top_k, settings.top_p)
-            replies = policy.generate([seen(b.play) for b in asked], *how)
+            replies = policy.generate([b.play.messages() for b in asked], *how)
             for branch, reply in zip(asked, replies, strict=True):
                 branch.reply = reply if branch.reply is None else branch.reply
                 branch.play.reply(reply)

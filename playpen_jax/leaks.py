@@ -28,7 +28,7 @@ def parts(name: str, instance: Mapping[str, Any], form: str) -> dict[str, str]:
     return {
         "instances": json.dumps(plain, sort_keys=True, default=str),
         "targets": game.target(instance),
-        "prompts": ask.text if ask else "",
+        "prompts": ask.shown if ask else "",
     }
 
 

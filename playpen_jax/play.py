@@ -45,8 +45,8 @@ def person(play: Play) -> str:
     return read_reply()
 
 
-def model_seat(path: str, seat: str) -> Answer:
-    """A policy that answers for one seat, greedily."""
+def model_seat(path: str) -> Answer:
+    """A policy that answers for the seat that is asked, greedily."""
     from playpen_jax import policy  # JAX is needed only if a model plays
 
     compilation_cache()
@@ -55,11 +55,7 @@ def model_seat(path: str, seat: str) -> Answer:
         raise ValueError(f"{path} has no tokenizer, so it cannot play")
 
     def answer(play: Play) -> str:
-        dialogue = []
-        for ask, reply in play.history:
-            if ask.seat == seat:
-                dialogue += [{"role": "user", "content": ask.text}, {"role": "assistant", "content": reply}]
-        return loaded.generate([[*dialogue, {"role": "user", "content": play.ask.text}]], max_tokens=100)[0]
+        return loaded.generate([play.messages()], max_tokens=100)[0]
 
     return answer
 
@@ -83,7 +79,7 @@ def cast(game: Game, mine: str, specs: dict[str, str], seed: int) -> dict[str, A
             bot = players.scripted(game, seat, spec)
             found[seat] = lambda play, bot=bot: bot.reply(play, str(seed))
         else:
-            found[seat] = model_seat(spec, seat)
+            found[seat] = model_seat(spec)
     return found
 
 
@@ -125,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     while play.ask is not None:
         seat = play.ask.seat
         if seat == mine:
-            show(play.ask.text)
+            show(play.ask.shown)
         try:
             reply = answers[seat](play)
         except (EOFError, KeyboardInterrupt):  # the person leaves

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from games.core import Game, Outcome, Play
+from games.core import Ask, Game, Outcome, Play
 from playpen_jax.chat import Chat
 from playpen_jax.endpoint import Endpoint, EndpointError
 from playpen_jax.players import LEARNER, Scripted, is_remote, scripted
@@ -62,7 +62,11 @@ class Limits:
 
 
 class _Dialogue:
-    """What one policy seat has seen and said, as tokens; `row` is its sampler's handle for it."""
+    """What one policy seat has seen and said, as tokens; `row` is its sampler's handle for it.
+
+    `history`: the tokens that are not struck out, `unfed`: what of them the row's cache lacks; `closed`: they end with an end
+    of turn that was said.
+    """
 
     def __init__(self, row: int):
         self.row = row
@@ -70,28 +74,50 @@ class _Dialogue:
         self.mask: list[bool] = []
         self.logps: list[float] = []
         self.sampled_logps: list[float] = []
+        self.branches: list[int] = []
+        self.history: list[int] = []
+        self.unfed: list[int] = []
         self.closed = True
-        self.unfed: list[int] = []  # what the row's cache lacks of `ids`
+        self.asides = 0
 
     def recall(self, past: TokenRow, closed: bool) -> None:
         """Begin with what was seen and said before a fork."""
-        self.add(past.ids.tolist(), False)
-        self.mask, self.closed, self.unfed = past.mask.tolist(), closed, list(self.ids)
+        branches = np.zeros(len(past.ids), int) if past.branches is None else past.branches
+        self.ids, self.mask, self.branches = past.ids.tolist(), past.mask.tolist(), branches.tolist()
         self.logps, self.sampled_logps = past.logps.tolist(), past.sampled_logps.tolist()
+        self.history, self.closed, self.asides = past.ids[branches == 0].tolist(), closed, int(branches.max())
+        self.unfed = list(self.history)
 
-    def add(self, ids: list[int], mask: bool, logps: list[float] | None = None, sampled: list[float] | None = None) -> None:
+    def hear(self, chat: Chat, ask: Ask) -> list[int]:
+        """What the ask adds to the history; its own message is returned, and yet to be added."""
+        for shown, said in ask.before:
+            new = [*self._next(chat, shown), *chat.reply(said)]
+            self.add(new)
+            self.unfed += new
+            self.closed = True
+        return self._next(chat, ask.text)
+
+    def _next(self, chat: Chat, text: str) -> list[int]:
+        return chat.bridge(text, self.closed) if self.history else chat.opening(text)
+
+    def add(self, ids: list[int], said: Reply | None = None, aside: bool = False) -> None:
+        """More tokens, shown or said, of the history or of the newest exchange aside."""
         self.ids += ids
-        self.mask += [mask] * len(ids)
-        self.logps += logps or [0.0] * len(ids)
-        self.sampled_logps += sampled or [0.0] * len(ids)
+        self.mask += [said is not None] * len(ids)
+        self.logps += said.logps if said else [0.0] * len(ids)
+        self.sampled_logps += said.sampled_logps if said else [0.0] * len(ids)
+        self.branches += [self.asides if aside else 0] * len(ids)
+        if not aside:
+            self.history += ids
 
     def row_of_tokens(self) -> TokenRow | None:
         """None if the policy said nothing here."""
         if not any(self.mask):
             return None
         last = len(self.mask) - self.mask[::-1].index(True)  # what came after its last word taught it nothing
-        arrays = (self.ids, self.mask, self.logps, self.sampled_logps)
-        return TokenRow(*(np.asarray(x[:last], t) for x, t in zip(arrays, (np.int32, bool, np.float32, np.float32))))
+        arrays = [(self.ids, np.int32), (self.mask, bool), (self.logps, np.float32), (self.sampled_logps, np.float32)]
+        arrays += [(self.branches, np.int16)] if self.asides else []
+        return TokenRow(*(np.asarray(x[:last], kind) for x, kind in arrays))
 
 
 class _Live:
@@ -121,7 +147,8 @@ class _Live:
             self.cut_outcome = Outcome("aborted", math.nan, 0, 0, 0, reason=why)
 
     def answer(self, seat: str, player: str, text: str, stop: str = "text") -> None:
-        self.turns.append(Turn(seat, player, self.play.ask.text, text, stop))
+        ask = self.play.ask
+        self.turns.append(Turn(seat, player, ask.text, text, stop, ask.aside, ask.before))
         self.engine(lambda: self.play.reply(text))
 
     def cut(self, limit: str, why: str) -> None:
@@ -130,14 +157,6 @@ class _Live:
         n = len(self.turns)
         seat = self.play.ask.seat if self.play.ask else None
         self.cut_outcome = Outcome("aborted", math.nan, n, n, 0, reason=why, seat=seat)
-
-    def said(self, seat: str) -> list[dict[str, str]]:
-        """What a seat has heard and said, and what it is asked now, as messages."""
-        found = []
-        for turn in self.turns:
-            if turn.seat == seat:
-                found += [{"role": "user", "content": turn.message}, {"role": "assistant", "content": turn.reply}]
-        return [*found, {"role": "user", "content": self.play.ask.text}]
 
     def partners_fault(self) -> str | None:
         """Why the episode says nothing of the learner: who else than it, and than the game's own players, ended it."""
@@ -256,8 +275,8 @@ class Rollout:
             if spec in self.samplers:
                 live.dialogues[seat] = _Dialogue(self.samplers[spec].take())
                 if live.job.past and seat in live.job.past.rows:
-                    last = [turn for turn in live.turns if turn.seat == seat][-1]
-                    live.dialogues[seat].recall(live.job.past.rows[seat], last.stop == "stop")
+                    said = [turn.stop for turn in live.turns if turn.seat == seat and not turn.aside]
+                    live.dialogues[seat].recall(live.job.past.rows[seat], said[-1:] in ([], ["stop"]))
             elif is_remote(spec):
                 if spec not in self.endpoints:
                     self.endpoints[spec] = Endpoint.of(spec)
@@ -274,7 +293,7 @@ class Rollout:
         turn = sum(1 for past in live.turns if past.seat == seat)
         seed = token_key(live.job.seed, live.job.sample, seat, turn)[0] >> 1
         endpoint = self.endpoints[live.job.seats[seat]]
-        return endpoint.submit(live.said(seat), self.limits.max_tokens, self.temperature, seed)
+        return endpoint.submit(live.play.messages(), self.limits.max_tokens, self.temperature, seed)
 
     def _answered(self, live: _Live, seat: str, call: Future) -> None:
         try:
@@ -284,14 +303,15 @@ class Rollout:
 
     def _ask(self, live: _Live, seat: str, speaking: dict) -> bool:
         """Hand the pending message to the seat's policy; False if the dialogue has no room for it and a reply."""
-        name, dialogue, text = live.job.seats[seat], live.dialogues[seat], live.play.ask.text
-        sampler, chat = self.samplers[name], self.chats[name]
-        new = chat.bridge(text, dialogue.closed) if dialogue.ids else chat.opening(text)
-        room = sampler.context - len(dialogue.ids) - len(new)
+        name, dialogue, ask = live.job.seats[seat], live.dialogues[seat], live.play.ask
+        sampler = self.samplers[name]
+        new = dialogue.hear(self.chats[name], ask)
+        room = sampler.context - len(dialogue.history) - len(new)
         if room < 1:
             live.cut("context", f"more than {sampler.context} tokens")
             return False
-        dialogue.add(new, False)
+        dialogue.asides += ask.aside
+        dialogue.add(new, aside=ask.aside)
         turn = sum(1 for past in live.turns if past.seat == seat)
         key = token_key(live.job.seed, live.job.sample, seat, turn)
         sampler.feed(dialogue.row, dialogue.unfed + new, key, min(self.limits.max_tokens, room))
@@ -300,9 +320,13 @@ class Rollout:
         return True
 
     def _hear(self, live: _Live, seat: str, name: str, reply: Reply) -> None:
-        dialogue = live.dialogues[seat]
-        dialogue.add(reply.ids, True, reply.logps, reply.sampled_logps)
-        dialogue.closed = reply.stop == "stop"
+        dialogue, aside = live.dialogues[seat], live.play.ask.aside
+        dialogue.add(reply.ids, reply, aside)
+        if aside:  # back to the history, whose pages are still there
+            self.samplers[name].drop(dialogue.row)
+            dialogue.row, dialogue.unfed = self.samplers[name].take(), list(dialogue.history)
+        else:
+            dialogue.closed = reply.stop == "stop"
         live.answer(seat, name, self.chats[name].text(reply.ids), reply.stop)
 
 

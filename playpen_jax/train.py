@@ -134,7 +134,7 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
         c = policy.fresh_config(config.model, chat.tokenizer.size)
         params = update.fresh_weights(c, config.seed, mesh)
     c = dataclasses.replace(c, remat=config.model.remat, attention=policy.attention(config.model.attention))
-    data = way.prepare(config, chat, gathered)
+    data = way.prepare(config, c, chat, gathered)
     if config.algorithm == "grpo" and config.eval.episodes:
         found = leaks.check(config)
         print(leaks.line(found))

@@ -59,15 +59,16 @@ def episode_html(episode: Mapping[str, Any]) -> str:
 
 
 def _turn(turn: Mapping[str, Any], seat: int) -> str:
-    message, who = turn["message"], clean(turn["seat"], 60)
+    message, who = "\n\n".join([*(shown for shown, _ in turn.get("before", ())), turn["message"]]), clean(turn["seat"], 60)
     shown = said(message)
     if len(message) > FOLD:
         start = clean(" ".join(message[:140].split()), 140)
         size = f'<span class="note">{len(message):,} characters</span>'
         shown = f'<details><summary dir="auto">{start} … {size}</summary>{shown}</details>'
-    cut = " · cut at the token limit" if turn.get("stop") == "length" else ""
+    notes = " · aside" if turn.get("aside") else ""
+    notes += " · cut at the token limit" if turn.get("stop") == "length" else ""
     return (
         f'<div class="turn"><div class="bubble asked"><span class="who">to {who}</span>{shown}</div>'
-        f'<div class="bubble reply seat{seat}"><span class="who">{who} · {clean(turn["player"], 60)}{cut}</span>'
+        f'<div class="bubble reply seat{seat}"><span class="who">{who} · {clean(turn["player"], 60)}{notes}</span>'
         f"{said(turn['reply'])}</div></div>"
     )

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from games.core import Outcome
+from games.core import Ask, Outcome
 
 # why an episode stopped: the rules ended it, too many turns, no room left, and without a result, to be left out: its engine
 # failed, or a partner of the learner broke a rule or did not answer
@@ -21,17 +21,32 @@ TURN_STOPS = ("stop", "length", "text")  # why a reply stopped: end of turn samp
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """One reply: what `seat` was shown, what `player` said for it, and why the reply stopped."""
+    """One reply: what `seat` was shown, what `player` said for it, and why the reply stopped; aside and before: of `Ask`."""
 
     seat: str
     player: str
     message: str
     reply: str
     stop: str = "text"
+    aside: bool = False
+    before: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
         if self.stop not in TURN_STOPS:
             raise ValueError(f"unknown stop {self.stop!r}")
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(self.seat, self.message, self.aside, self.before)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields; `aside` and `before` only where there is something to say."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in ("aside", "before")}
+
+
+def turn_from_json(data: Mapping[str, Any]) -> Turn:
+    """The turn that `to_json` wrote."""
+    return Turn(**{**data, "before": tuple((shown, said) for shown, said in data.get("before", ()))})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +55,8 @@ class TokenRow:
 
     ids int32 [T]; mask bool [T], True where the policy sampled the id (end of turn included); logps float32 [T], of the
     policy at the sampling temperature, and sampled_logps float32 [T], after the filters too; both 0 outside the mask.
-    branches int8 [T]: 1 and 2 on two continuations, one after the other, of the same 0s; None: there is but one.
+    branches int16 [T]: 0 on the history, n on the n-th branch from it, one block of tokens that begins where the history before
+    the block ends and that nothing outside the block has seen; None: there is none.
     """
 
     ids: np.ndarray
@@ -62,9 +78,13 @@ class TokenRow:
 
     @property
     def positions(self) -> np.ndarray:
-        """The place of each token in its dialogue: the second branch begins where the first one did."""
+        """The place of each token in its dialogue: a branch goes on where the history before it ends."""
         places = np.arange(len(self.ids))
-        return places if self.branches is None else places - (self.branches == 2) * (self.branches == 1).sum()
+        if self.branches is None:
+            return places
+        history = np.cumsum(self.branches == 0)
+        first = np.maximum.accumulate(places * (np.diff(self.branches, prepend=0) != 0))  # of each block
+        return np.where(self.branches == 0, history - 1, history + places - first)
 
     def replies(self, count: int) -> TokenRow:
         """The row up to the end of reply number `count`, from 1."""
@@ -123,7 +143,7 @@ class Episode:
             "sample": self.sample,
             "outcome": outcome,
             "stop": self.stop,
-            "turns": [dataclasses.asdict(turn) for turn in self.turns],
+            "turns": [turn.to_json() for turn in self.turns],
             "instance": dict(self.instance),
         }
 
@@ -131,7 +151,7 @@ class Episode:
 def episode_from_json(data: Mapping[str, Any]) -> Episode:
     """The episode that `to_json` wrote, without tokens; raises `KeyError`, `TypeError` or `ValueError` for anything else."""
     outcome = {**data["outcome"], "score": math.nan if data["outcome"]["score"] is None else data["outcome"]["score"]}
-    turns = tuple(Turn(**turn) for turn in data["turns"])
+    turns = tuple(turn_from_json(turn) for turn in data["turns"])
     return Episode(data["game"], data["instance"], data["sample"], turns, Outcome(**outcome), data["stop"])
 
 

@@ -29,14 +29,19 @@ def text(game: Game) -> str:
 
 
 def episode(game: Game, level: str, form: str, kind: str) -> str:
-    """One episode with seed 0, in lines that begin with ">" where a seat is told something and with "<" where it answers."""
+    """One episode with seed 0: lines begin with ">" where a seat is told something, with "<" where it answers.
+
+    "=" is what it is taken to have answered, without being asked.
+    """
     instance = game.instances("train", 1, level=level)[0]
     players = {seat: (game.players[seat][kind], 1.0) for seat in game.seats}
     players |= {seat: (game.players[seat]["scripted"], 1.0) for seat in game.chance}
     play = play_out(game.start(instance, form=form), players)
     lines = [f"=== {game.name}, level {level}, {form} prompts, {kind} players"]
     for ask, reply in play.history:
-        lines += ["", ask.seat, *_marked("> ", ask.text), *_marked("< ", reply)]
+        for shown, said in ask.before:
+            lines += ["", ask.seat, *_marked("> ", shown), *_marked("= ", said)]
+        lines += ["", ask.seat + " (aside)" * ask.aside, *_marked("> ", ask.text), *_marked("< ", reply)]
     outcome = play.outcome
     lines += ["", f"--- {outcome.status}: {outcome.reason}" + (f" ({outcome.seat})" if outcome.seat else "")]
     lines += [f"{key}: {value}" for key, value in outcome.official().items()]

@@ -55,6 +55,25 @@ def test_ids_and_mask_of_a_dialogue_by_hand():
     assert ids.dtype == np.int32 and mask.dtype == bool
 
 
+def test_asides_branch_off_and_what_has_no_weight_is_not_learned():
+    aside = lambda *texts: [message | {"aside": True} for message in turns(*texts)]
+    first = turns("u", "a")
+    dialogue = [first[0], first[1] | {"weight": 0}, *aside("x", "y"), *turns("v", "b"), *aside("z", "c")]
+    chat = Chat(ByteTokenizer())
+    ids, mask, branches = chat.tree(dialogue)
+    asked = lambda text: [USER, ord(text), ASSISTANT]
+    assert ids.tolist() == [BOS, *asked("u"), 97, EOS, *asked("x"), 121, EOS, *asked("v"), 98, EOS, *asked("z"), 99, EOS]
+    assert branches.tolist() == [0] * 6 + [1] * 5 + [0] * 5 + [2] * 5 and branches.dtype == np.int16
+    assert np.flatnonzero(mask).tolist() == [9, 10, 14, 15, 19, 20]
+    plain = [message for message in dialogue if not message.get("aside")]
+    assert chat.dialogue(plain)[0].tolist() == ids[branches == 0].tolist()
+    assert chat.tree(plain)[2] is None
+    with pytest.raises(ValueError, match="aside"):
+        chat.dialogue(dialogue)
+    ids, _, _ = chat.tree(aside("x", "y") + turns("u", "a"))
+    assert ids.tolist() == [BOS, *asked("x"), 121, EOS, BOS, *asked("u"), 97, EOS]
+
+
 def test_a_dialogue_that_ends_with_the_user_is_open():
     ids, mask = Chat(ByteTokenizer()).dialogue(turns("hi", "ok", "go"))
     assert ids.tolist() == [BOS, USER, 104, 105, ASSISTANT, 111, 107, EOS, USER, 103, 111, ASSISTANT]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,27 @@ def test_pairs_are_of_the_same_instance_role_and_history(wanted, found):
     assert account == {
         "given": 0, "successes_without_a_pair": 0, "made": len(found), "kept": len(found), "kept_by_game": {"g": len(found)}
     }  # fmt: skip
+
+
+def test_the_reply_to_an_aside_is_a_turn_whose_history_has_no_other_aside():
+    def asked(replies: str, outcome: str) -> Dialogue:
+        plain = play("k" + replies[1], outcome)
+        marked = [{"role": role, "content": text, "aside": True} for said in replies[::2] for role, text in aside(said)]
+        know, heard, *rest = plain.messages
+        return dataclasses.replace(plain, messages=(know, heard | {"weight": 0}, *marked[:2], *rest, *marked[2:]))
+
+    aside = lambda said: (("user", "sure?"), ("assistant", said))
+    plays = [asked("abc", "success"), asked("bbd", "failure"), asked("xyz", "aborted")]
+    pairs, _ = make(plays, Wanted("turn", 0))
+    assert said(pairs) == [("k", "a", "b"), ("k", "a", "x"), ("k", "b", "y"), ("kb", "c", "d")]
+    assert not any(message.get("aside") for pair in pairs for message in (*pair.prompt, *pair.chosen, *pair.rejected))
+    assert said(make(plays, Wanted("dialogue", 0))[0]) == [("k", "b", "y")]
+    for pair in pairs:
+        assert told(token_row(CHAT, pair, 1000, "drop", Counts())) == said([pair])[0][1:]
+
+
+def told(row) -> tuple[str, str]:
+    return tuple(CHAT.tokenizer.decode(row.ids[row.mask & (row.branches == n)]) for n in (1, 2))
 
 
 def test_negatives_and_pairs_of_a_game_are_capped_by_even_draws():

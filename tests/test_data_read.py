@@ -25,6 +25,13 @@ BAD = {
     "field 'messages': a list of messages is wanted": b'{"messages": "hello"}',
     "field 'messages[0].content': a text is wanted": b'{"messages": [{"role": "user", "content": null}]}',
     "field 'messages[0].role': one of": b'{"messages": [{"role": "GM", "content": ""}]}',
+    "field 'messages[0].weight': 0 or 1": json.dumps({"messages": [USER | {"weight": 2}, SAID]}).encode(),
+    "prompt, chosen or rejected has messages aside": json.dumps(
+        {"prompt": [USER | {"aside": True}], "chosen": "b", "rejected": "c"}
+    ).encode(),
+    "no learner turn: the assistant says nothing to be learned": json.dumps(
+        {"messages": [USER, SAID | {"weight": 0}]}
+    ).encode(),
     "roles out of order: message 0": json.dumps({"messages": [SAID, USER]}).encode(),
     "roles out of order: message 2": json.dumps({"messages": [USER, SAID, SAID]}).encode(),
     "no learner turn": json.dumps({"messages": [USER]}).encode(),
@@ -144,7 +151,7 @@ def test_on_recorded_episodes_the_loss_is_on_what_the_player_said_and_on_nothing
             stops = ends(sample.mask)
             starts = [int(sample.mask[:end].nonzero()[0][-1]) for end in stops]  # the last id of each reply
             assert [int(sample.ids[i]) for i in starts] == [chat.end] * len(stops)
-            said = [m["content"] for m in row.messages if m["role"] == "assistant"]
+            said = [m["content"] for m in row.messages if m["role"] == "assistant" and m.get("weight", 1)]
             assert chat.tokenizer.decode(sample.ids[sample.mask]) == "".join(said)
             logged = [
                 event["content"]

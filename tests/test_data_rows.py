@@ -57,6 +57,21 @@ def test_which_replies_carry_loss(turns, wanted):
     assert counts.tokens == sum(len(row.ids) for row in rows)
 
 
+def test_an_aside_is_learned_beside_the_history_or_alone_after_it():
+    aside = [message | {"aside": True} for message in (DIALOGUE[0] | {"content": "sure?"}, DIALOGUE[1] | {"content": "0"})]
+    dialogue = [DIALOGUE[0], DIALOGUE[1] | {"weight": 0}, *aside, *DIALOGUE[2:6]]
+    (whole,) = samples(CHAT, dialogue, "all", 1000, "drop", Counts())
+    assert told([whole]) == ["0.22.333."] and set(whole.branches) == {0, 1}
+    rows = samples(CHAT, dialogue, "each", 1000, "drop", Counts())
+    assert told(rows) == ["0.", "22.", "333."] and all(row.branches is None for row in rows)
+    for row, seen in zip(rows, ([*dialogue[:2], *map(unmarked, aside)], DIALOGUE[:4], DIALOGUE[:6])):
+        np.testing.assert_array_equal(row.ids, CHAT.dialogue(seen)[0])
+
+
+def unmarked(message):
+    return {"role": message["role"], "content": message["content"]}
+
+
 @pytest.mark.parametrize("turns, wanted", [("all", ["1.22."]), ("each", ["1.", "22."]), ("last", [])])
 def test_a_dialogue_that_is_too_long_is_cut_after_the_last_reply_that_fits(turns, wanted):
     stops = ends(CHAT.dialogue(DIALOGUE)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -79,6 +80,9 @@ def test_what_a_stream_cannot_do_is_refused(tmp_path):
 
 def rows() -> list[Dialogue | Pair]:
     found: list[Dialogue | Pair] = [row(n, task_id=n // 2, more={"a": [n]}, score=float(n)) for n in range(60)]
+    (asked, said), other = found[0].messages, found[1].messages
+    marked = (asked, said | {"weight": 0}, *(message | {"aside": True} for message in other))
+    found[0] = dataclasses.replace(found[0], messages=marked)
     text = ({"role": "assistant", "content": "ä\n\u2581"},), ({"role": "assistant", "content": ""},)
     return [*found, *(Pair(({"role": "user", "content": f"q{n}"},), *text, {"game": "g"}, "") for n in range(9))]
 

@@ -241,7 +241,7 @@ def test_playing_changes_neither_instance_nor_settings(game):
 
 def test_short_prompts_are_short(game):
     for full, short in zip(scripts(game.name)[::2], scripts(game.name)[1::2]):
-        asked = [{ask.seat: ask.text for ask, _ in reversed(one.start(game, None).history)} for one in (full, short)]
+        asked = [{ask.seat: ask.shown for ask, _ in reversed(one.start(game, None).history)} for one in (full, short)]
         for seat in set(game.seats).intersection(*asked):
             assert len(asked[1][seat].split()) < len(asked[0][seat].split())
 
@@ -293,8 +293,8 @@ def test_players_are_pure_functions_of_their_view(game):
 
 def told(play: Play, seat: str) -> list[str]:
     """The messages of a seat so far, the pending one included."""
-    texts = [ask.text for ask, _ in play.history if ask.seat == seat]
-    return texts + ([play.ask.text] if play.ask and play.ask.seat == seat else [])
+    texts = [ask.shown for ask, _ in play.history if ask.seat == seat]
+    return texts + ([play.ask.shown] if play.ask and play.ask.seat == seat else [])
 
 
 def leak(game: Game, one: Script, twin: dict, seat: str, first: bool) -> str | None:
@@ -335,8 +335,8 @@ def slips(one: Script, play: Play) -> list[tuple[str, str]]:
             shown = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
             said = False
             for ask, text in play.history:
-                if ask.seat == seat and not said and word not in public and shown.search(ask.text.casefold()):
-                    found.append((word, ask.text))
+                if ask.seat == seat and not said and word not in public and shown.search(ask.shown.casefold()):
+                    found.append((word, ask.shown))
                 said = said or word in text.casefold()
     return found
 

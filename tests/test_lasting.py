@@ -96,10 +96,10 @@ def test_a_journal_of_other_weights_or_a_damaged_one_is_not_read(tmp_path, caplo
         "letters",
         {"letter": "a", "rounds": 1},
         2,
-        (Turn("speaker", "learner", "Say a.", "\ud800 é", "length"),),
+        (Turn("speaker", "learner", "Say a.", "\ud800 é", "length", True, (("Be short.", "Ok."),)),),
         Outcome("aborted", math.nan, 1, 0, 1, {"a": 0.1}, "nothing", "speaker", (0.25, 1 / 3)),
         "turns",
-        {"speaker": TokenRow(ids, mask, logps, logps / 3)},
+        {"speaker": TokenRow(ids, mask, logps, logps / 3, np.array([0, 1, 1], np.int16))},
     )
     jobs = [rollout.Job(None, played.instance, {})] * 3
     path = tmp_path / "journal" / "step_000001.0.jsonl"
@@ -109,7 +109,7 @@ def test_a_journal_of_other_weights_or_a_damaged_one_is_not_read(tmp_path, caplo
     found = journal.Journal(path, jobs, [1.0, 2.0]).found
     assert list(found) == [1]
     again = found[1]
-    for name in ("ids", "mask", "logps", "sampled_logps"):
+    for name in ("ids", "mask", "logps", "sampled_logps", "branches"):
         ours, theirs = getattr(again.rows["speaker"], name), getattr(played.rows["speaker"], name)
         assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
     assert dataclasses.replace(again, rows={}).to_json() == played.to_json() and again.outcome.progress == (0.25, 1 / 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from playpen_jax.data.pack import Weighted, best_fit, micro_batches, pack
+from playpen_jax.data.pack import Weighted, best_fit, micro_batches, pack, pieces
 from playpen_jax.types import TokenRow
 
 
@@ -54,6 +54,34 @@ def test_every_row_is_found_again_whole():
     padding = batch.segment_ids == 0
     for field in (batch.tokens, batch.positions, batch.mask, batch.advantages, batch.logps):
         assert not field[padding].any()
+
+
+def with_asides() -> Weighted:
+    """History 0-3, 6-8 and 13-15 with asides of 2, 4 and 3 tokens between and after; the last of each block is sampled."""
+    branches = np.repeat([0, 1, 0, 2, 0, 3], [4, 2, 3, 4, 3, 3]).astype(np.int16)
+    mask = np.diff(branches, append=-1) != 0
+    logps = np.where(mask, -np.arange(1, 20.0), 0).astype(np.float32)
+    return Weighted(TokenRow(np.arange(19, dtype=np.int32), mask, logps, logps, branches), np.arange(19.0), 0.5)
+
+
+def test_an_aside_stands_where_the_history_before_it_ends():
+    assert with_asides().row.positions.tolist() == [0, 1, 2, 3, 4, 5, 4, 5, 6, 7, 8, 9, 10, 7, 8, 9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(("length", "alone", "sizes"), [(19, 0, [19]), (17, 0, [10, 13, 13]), (13, 1, [10, 6, 11, 13])])
+def test_rows_with_asides_are_taken_apart_so_that_each_token_is_learned_once(length, alone, sizes):
+    whole = with_asides()
+    found = pieces(whole, length, alone)
+    assert [len(w.row.ids) for w in found] == sizes
+    learned = np.concatenate([w.row.ids[w.row.mask] for w in found])
+    assert sorted(learned) == np.flatnonzero(whole.row.mask).tolist()
+    for w in found:
+        np.testing.assert_array_equal(w.row.logps, whole.row.logps[w.row.ids] * w.row.mask)
+        np.testing.assert_array_equal(w.advantage, whole.advantage[w.row.ids])
+        np.testing.assert_array_equal(w.row.positions, whole.row.positions[w.row.ids])
+        assert w.weight == 0.5 and (w.row.branches is None or len(sizes) == 1 or not alone)
+    batch, left_out = pack([whole], length, alone=alone)
+    assert left_out == 0 and batch.mask.sum() == whole.row.mask.sum()
 
 
 def test_rows_that_are_too_long_are_left_out_and_counted():

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from games import records
-from games.core import InstanceError, play_out, split_of
+from games.core import InstanceError, lesson, play_out, split_of
 from games.privateshared import PRIVATESHARED, recorded_replies
 from games.privateshared_make import LEVELS, _worlds, wordings
 from games.privateshared_players import _FORMS
@@ -48,8 +48,22 @@ def test_a_perfect_game():
     assert counts(play) == (8, 8, 0)
     assert outcome.progress == (0, 0, 0.5, 0.5, 0.5, 1, 1, 1)
     texts = [ask.text for ask, _ in play.history]
-    assert texts[0].startswith(DUO["initial_prompt"] + "\n\nME: ") and "the pet" in texts[0] and "the car" in texts[1]
+    assert texts[0].startswith("ME:  ") and "the pet" in texts[0] and "the car" in texts[1]
     assert texts[2] == "BOSS: What is the car?" and texts[5] == "BOSS: What is the pet?"
+
+
+def test_questions_aside_are_struck_from_the_history():
+    play = answer(*asides("no", "perhaps", "no"), "ANSWER: a truck")
+    brief = [{"role": "user", "content": DUO["initial_prompt"]}, {"role": "assistant", "content": "Ok."}]
+    asked = {"role": "user", "content": "BOSS: What is the car?"}
+    said = {"role": "assistant", "content": "ANSWER: a truck"}
+    assert play.messages() == [*brief, asked, said, {"role": "user", "content": play.ask.text}]
+    assert play.ask.text.startswith("ME:  ") and answer().messages()[:2] == brief
+    assert answer().ask.shown == DUO["initial_prompt"] + "\n\n" + answer().ask.text
+    found = lesson(play.history, "answerer")
+    assert found[:2] == [brief[0], brief[1] | {"weight": 0}] and found[-2:] == [asked, said]
+    assert [message["content"] for message in found[3:8:2]] == asides("no", "perhaps", "no")
+    assert all(message.pop("aside") for message in found[2:8]) and lesson(play.history, "nobody") == []
 
 
 def test_scores_by_hand():
@@ -156,7 +170,7 @@ def test_our_instances():
     assert all(len(targets) == 18 and {split_of(t) for t in targets} == {split} for split, targets in found.items())
     for instance in PRIVATESHARED.instances("test", 6):
         assert len(set(instance["slots"].values())) == len(instance["slots"])
-        assert PRIVATESHARED.start(instance, {"name": instance["level"]}).ask.text == PRIVATESHARED.start(instance).ask.text
+        assert PRIVATESHARED.start(instance, {"name": instance["level"]}).messages() == PRIVATESHARED.start(instance).messages()
         short = PRIVATESHARED.settings(instance["level"], "short")["initial_prompt"]
         assert len(short.split()) < 40
 

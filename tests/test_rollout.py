@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 import games
-from games.core import Ask, Game
+from games.core import Ask, Game, Outcome, lesson
 from playpen_jax import config as configs
 from playpen_jax import draws, metrics, model, players
 from playpen_jax.chat import ByteTokenizer, Chat
-from playpen_jax.rollout import Job, Limits, Rollout, replayed, token_key
+from playpen_jax.data.pack import Weighted, pack, pieces
+from playpen_jax.losses.tokens import token_logps
+from playpen_jax.rollout import Job, Limits, Past, Rollout, replayed, token_key
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Reply, Sampler
-from playpen_jax.types import Episode, TokenRow, Turn
+from playpen_jax.types import Batch, Episode, TokenRow, Turn
 from tests.test_sampler import whole
 from tests.toys import CHATTER, CONTEXT, ROWS, weights
 
@@ -260,6 +262,49 @@ def test_rows_read_as_what_was_said_and_shown(make, toy, toy_chat):
         stops |= {turn.stop for turn in episode.turns}
     assert_logps(*toy, episodes[0].rows["right"])
     assert stops == {"stop", "length"}
+
+
+def test_what_is_asked_aside_is_seen_there_alone(make, toy, toy_chat):
+    """The log-probabilities of each reply are those after its history without asides, played and in one pass over the row."""
+    game = games.make("privateshared")
+    free = dataclasses.replace(game, referee=quiz)
+    rollout = make(Limits(6, 20))
+    jobs = [Job(free, instance, {"answerer": "learner"}, 0, "s", "short") for instance in game.instances("train", 2)]
+    episodes = rollout.play(jobs)
+    assert transcripts(rollout.play(jobs[::-1]))[::-1] == transcripts(episodes)
+    for job, episode in zip(jobs, episodes):
+        row = episode.rows["answerer"]
+        assert row.branches.max() == 3 and [turn.aside for turn in episode.turns] == [True, True, False, True]
+        assert_logps_apart(*toy, row)
+        batch, _ = pack([Weighted(row)], 256)
+        logps = packed_logps(*toy, batch)[0, : len(row.ids)]
+        np.testing.assert_allclose(np.where(row.mask, logps, 0), row.logps, atol=1e-4)
+        messages = lesson(replayed(job, episode).history, "answerer")
+        if all(turn.stop == "stop" for turn in episode.turns):
+            assert toy_chat.tree(messages)[0].tolist() == row.ids.tolist()
+        (again,) = rollout.play([dataclasses.replace(job, past=Past.of(episode, 3))])
+        assert transcript(again) == transcript(episode), "from a fork"
+
+
+def quiz(instance, settings):
+    """Two questions aside, one to remember, one aside."""
+    yield Ask("answerer", "What?", True, (("You know things.", "Ok."),))
+    yield Ask("answerer", "Sure?", True)
+    reply = yield Ask("answerer", "And?")
+    yield Ask("answerer", reply, True)
+    return Outcome("success", 100, 4, 4, 0)
+
+
+def assert_logps_apart(c: model.ModelConfig, params: model.Params, row: TokenRow) -> None:
+    """Each branch with the history before it, in a row of its own."""
+    for piece in pieces(Weighted(row), 0, alone=True):
+        if piece.row.mask.any():
+            assert piece.row.branches is None
+            assert_logps(c, params, piece.row)
+
+
+def packed_logps(c: model.ModelConfig, params: model.Params, batch: Batch) -> np.ndarray:
+    return np.asarray(token_logps(c, params, batch)[0])
 
 
 class Dictated:

@@ -104,6 +104,6 @@ def environment(
         def _settle(self) -> str:
             while self.play.ask is not None and self.play.ask.seat != mine:
                 self.play.reply(hired[self.play.ask.seat].reply(self.play, str(self._seed)))
-            return self.play.ask.text if self.play.ask is not None else ""
+            return self.play.ask.shown if self.play.ask is not None else ""
 
     return SeatEnv()

@@ -115,7 +115,7 @@ def environment(
                 self.play.reply(hired[self.play.ask.seat].reply(self.play, str(self._seed)))
             if self.play.ask is not None:
                 self.agent_selection = self.play.ask.seat
-                self._texts[self.agent_selection] = self.play.ask.text
+                self._texts[self.agent_selection] = self.play.ask.shown
                 return
             ended = self.play.outcome
             self.rewards = {seat: rewarding.REWARDS[reward](ended, seat) for seat in seats}

@@ -154,7 +154,7 @@ def environment(
                 self.play.reply(player.reply(self.play, str(self._seed)))
             if self.play.ask is not None:
                 self.state.current_player_id = player = seats.index(self.play.ask.seat)
-                self.state.add_observation(self.play.ask.text, ta.ObservationType.GAME_MESSAGE, to_id=player)
+                self.state.add_observation(self.play.ask.shown, ta.ObservationType.GAME_MESSAGE, to_id=player)
                 return
             ended = self.play.outcome
             self.state.done = True

@@ -11,13 +11,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from playpen_jax.chat.templates import TEMPLATES, Template, choose, filled
 from playpen_jax.chat.tokenizers import FILES, Tokenizer, read
 
-Message = Mapping[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+# {"role": "system" | "user" | "assistant", "content": text}; with "weight": 0 an assistant's is not to be learned, and messages
+# with "aside": True are seen by each other alone: a message and its reply that the rest of the dialogue does not know
+Message = Mapping[str, Any]
 
 
 class Chat:
@@ -99,25 +102,39 @@ class Chat:
         return self.tokenizer.decode(ids[:-1] if ids and ids[-1] in self.stops else ids).removeprefix(self._lead)
 
     def dialogue(self, messages: Sequence[Message]) -> tuple[np.ndarray, np.ndarray]:
-        """A whole dialogue: ids int32 [T] and mask bool [T], True on the assistant's text and its end of turn.
+        """A whole dialogue without asides: ids int32 [T] and mask bool [T], True on the assistant's text and end of turn.
 
-        Raises `ValueError` for roles out of order. A dialogue that ends with the user's message is left open for a reply.
+        Replies of the weight 0 are not in the mask. Raises `ValueError` for roles out of order. A dialogue that ends with the
+        user's message is left open for a reply.
         """
+        ids, mask, branches = self.tree(messages)
+        if branches is not None:
+            raise ValueError("exchanges aside cannot be read in one line")
+        return ids, mask
+
+    def tree(self, messages: Sequence[Message]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Like `dialogue`, with the branches of asides, as in `TokenRow`; None if there are none."""
         messages = list(messages)
         system = messages.pop(0)["content"] if messages and messages[0]["role"] == "system" else None
-        ids: list[int] = []
-        mask: list[bool] = []
+        parts: list[tuple[list[int], bool, int]] = []  # ids, whether they are learned, branch
+        begun, asides = False, 0
         for i, message in enumerate(messages):
             wanted = ("user", "assistant")[i % 2]
             if message["role"] != wanted:
                 raise ValueError(f"message {i} is the {message['role']}'s, the {wanted} was to speak")
+            aside = bool(message.get("aside"))
             if wanted == "assistant":
-                new = self.reply(message["content"])
-            else:
-                new = self.bridge(message["content"]) if i else self.opening(message["content"], system)
-            ids += new
-            mask += [wanted == "assistant"] * len(new)
-        return np.asarray(ids, np.int32), np.asarray(mask, bool)
+                parts.append((self.reply(message["content"]), message.get("weight", 1) != 0, asides * aside))
+                begun = begun or not aside
+                continue
+            asides += aside
+            new = self.bridge(message["content"]) if begun else self.opening(message["content"], system)
+            parts.append((new, False, asides * aside))
+        ids = np.asarray([i for new, _, _ in parts for i in new], np.int32)
+        lengths = [len(new) for new, _, _ in parts]
+        mask = np.repeat(np.asarray([learned for _, learned, _ in parts], bool), lengths)
+        branches = np.repeat(np.asarray([branch for _, _, branch in parts], np.int16), lengths) if asides else None
+        return ids, mask, branches
 
 
 def find(folder: Path) -> bool:

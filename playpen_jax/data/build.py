@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from games.core import split_of
 from playpen_jax.data.examples import FORMAT, LISTS, META
 from playpen_jax.data.read import Dialogue, Row
@@ -44,7 +46,8 @@ def _write(folder: Path, name: str, version: str, splits: Mapping[str, int], rea
     there = folder / name / version
     if there.exists():
         raise ValueError(f"{there} exists: a version that was published does not change; choose another")
-    text, message = tfds.features.Text, {"role": tfds.features.Text(), "content": tfds.features.Text()}
+    text, number = tfds.features.Text, tfds.features.Scalar(np.int32)
+    message = {"role": text(), "content": text(), "weight": number, "aside": number}
     features = {field: tfds.features.Sequence(message) for field in LISTS[name]}
     features |= {"meta": {key: text() for key in META} | {"more": text()}}
 
@@ -77,7 +80,8 @@ def _write(folder: Path, name: str, version: str, splits: Mapping[str, int], rea
 def encoded(row: Row) -> dict[str, Any]:
     """The example of a row; meta beyond the published fields is JSON in `more`."""
     lists = {"messages": row.messages} if isinstance(row, Dialogue) else vars(row)
-    found = {field: [dict(m) for m in lists[field]] for name in LISTS for field in LISTS[name] if field in lists}
+    fields = [field for name in LISTS for field in LISTS[name] if field in lists]
+    found: dict[str, Any] = {field: [{"weight": 1, "aside": 0, **m} for m in lists[field]] for field in fields}
     known = {key: _text(row.meta.get(key)) for key in META}
     more = {k: v for k, v in row.meta.items() if k not in META or not isinstance(v, str)}
     return found | {"meta": known | {"more": json.dumps(more)}}

@@ -20,10 +20,8 @@ def decoded(example: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"meta": {k: v for k, v in meta.items() if v} | more}
     for field in (field for fields in LISTS.values() for field in fields if field in example):
         columns = example[field]
-        found[field] = [
-            {"role": role.decode("utf-8"), "content": content.decode("utf-8")}
-            for role, content in zip(columns["role"], columns["content"])
-        ]
+        messages = [dict(zip(columns, values)) for values in zip(*columns.values())]
+        found[field] = [{name: x.decode() if isinstance(x, bytes) else int(x) for name, x in m.items()} for m in messages]
     return found
 
 

@@ -38,8 +38,43 @@ def best_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
     return bins
 
 
-def pack(rows: Sequence[Weighted], length: int, multiple: int = 1) -> tuple[Batch, int]:
-    """A batch [B, length] with B a multiple of `multiple`, and the number of rows left out because they are too long."""
+def pieces(whole: Weighted, length: int, alone: bool = False) -> list[Weighted]:
+    """A row with asides as several, if it is longer than `length`; each learner token is learned in one of them.
+
+    One has the history, the others as many branches as fit, each with the history before them. alone: never two branches in a
+    row, whatever its length, for layers that must not meet the one on their way to the other.
+    """
+    row = whole.row
+    if row.branches is None or len(row.ids) <= length and not alone:
+        return [whole]
+    history = row.branches == 0
+    found = [_piece(whole, history, history)] if row.mask[history].any() else []
+    group = np.zeros(len(row.ids), bool)
+    for number in range(1, row.branches.max() + 1):
+        block = row.branches == number
+        before = history & (np.arange(len(block)) < np.argmax(block))
+        if group.any() and (alone or (group | block | before).sum() > length):
+            found.append(_piece(whole, group, seen))
+            group = np.zeros(len(row.ids), bool)
+        group, seen = group | block, group | block | before
+    return [*found, _piece(whole, group, seen)]
+
+
+def _piece(whole: Weighted, taught: np.ndarray, seen: np.ndarray) -> Weighted:
+    """The tokens `seen` of a row; of them only those `taught` are learned."""
+    row, mask = whole.row, (whole.row.mask & taught)[seen]
+    branches = row.branches[seen] if len(np.unique(row.branches[seen])) > 2 else None
+    piece = TokenRow(row.ids[seen], mask, row.logps[seen] * mask, row.sampled_logps[seen] * mask, branches)
+    advantage = whole.advantage if np.ndim(whole.advantage) == 0 else whole.advantage[seen]
+    return Weighted(piece, advantage, whole.weight)
+
+
+def pack(rows: Sequence[Weighted], length: int, multiple: int = 1, alone: bool = False) -> tuple[Batch, int]:
+    """A batch [B, length] with B a multiple of `multiple`, and the number of rows left out because they are too long.
+
+    Rows with asides are taken apart if they have to be; `alone`: as in `pieces`.
+    """
+    rows = [piece for row in rows for piece in pieces(row, length, alone)]
     fitting = [w for w in rows if len(w.row.ids) <= length]
     bins = best_fit([len(w.row.ids) for w in fitting], length)
     count = -(-max(len(bins), 1) // multiple) * multiple

@@ -57,38 +57,50 @@ def _digest(pair: Pair) -> str:
     return json.dumps((pair.prompt, pair.chosen, pair.rejected))
 
 
-def _turns(row: Dialogue, level: str) -> Iterator[int]:
-    """The places of the replies at which pairs may part."""
-    places = [i for i, message in enumerate(row.messages) if message["role"] == "assistant"]
-    yield from places if level == "turn" else places[:1]
+Messages = tuple[Message, ...]
 
 
-def _by_history(rows: Iterable[Dialogue], level: str) -> dict[str, list[tuple[Dialogue, int]]]:
-    """History -> the plays that have it, with the place of the reply that follows."""
-    index: dict[str, list[tuple[Dialogue, int]]] = defaultdict(list)
+def _moves(row: Dialogue, level: str) -> Iterator[tuple[Messages, Messages]]:
+    """What of a play may be one side of a pair: history, and the reply to it, or by level all from the first reply on.
+
+    The reply to an aside follows on what was known then; whole dialogues have no asides.
+    """
+    history: Messages = ()
+    plain = tuple(message for message in row.messages if not message.get("aside"))
+    for i, message in enumerate(row.messages):
+        aside = {"role": "user", "content": row.messages[i - 1]["content"]} if message.get("aside") else None
+        if message["role"] == "assistant" and message.get("weight", 1) and (level == "turn" or not aside):
+            said = {"role": "assistant", "content": message["content"]}
+            yield ((*history, aside) if aside else history), plain[len(history) :] if level == "dialogue" else (said,)
+            if level != "turn":
+                return
+        if not message.get("aside"):
+            history = (*history, message)
+
+
+def _by_history(rows: Iterable[Dialogue], level: str) -> dict[str, list[tuple[Dialogue, Messages]]]:
+    """History -> the plays that have it, with what follows there."""
+    index: dict[str, list[tuple[Dialogue, Messages]]] = defaultdict(list)
     for row in rows:
-        for place in _turns(row, level):
-            index[json.dumps(row.messages[:place])].append((row, place))
+        for history, rest in _moves(row, level):
+            index[json.dumps(history)].append((row, rest))
     return index
 
 
-def _of(positive: Dialogue, index: dict[str, list[tuple[Dialogue, int]]], wanted: Wanted) -> list[Pair]:
+def _of(positive: Dialogue, index: dict[str, list[tuple[Dialogue, Messages]]], wanted: Wanted) -> list[Pair]:
     """The pairs of one success: whole dialogues from their first reply on, or single turns."""
     found = []
-    for place in _turns(positive, wanted.level):
-        history = positive.messages[:place]
-        end = len(positive.messages) if wanted.level == "dialogue" else place + 1
-        others = []
-        for row, _ in index.get(json.dumps(history), ()):
-            rejected = row.messages[place:] if wanted.level == "dialogue" else row.messages[place : place + 1]
-            if rejected != positive.messages[place:end] and rejected not in [o for o, _ in others]:
+    for history, chosen in _moves(positive, wanted.level):
+        others: list[tuple[Messages, Dialogue]] = []
+        for row, rejected in index.get(json.dumps(history), ()):
+            if rejected != chosen and rejected not in [o for o, _ in others]:
                 others.append((rejected, row))
         if wanted.negatives and len(others) > wanted.negatives:
-            rng = random.Random(f"{wanted.seed}/{positive.where}/{place}")
+            rng = random.Random(f"{wanted.seed}/{positive.where}/{len(history)}")
             others = rng.sample(others, wanted.negatives)
         for rejected, row in others:
             meta = dict(positive.meta) | {"rejected": {k: row.meta.get(k) for k in ("model", "outcome", "score")}}
-            found.append(Pair(history, positive.messages[place:end], rejected, meta, f"{positive.where} and {row.where}"))
+            found.append(Pair(history, chosen, rejected, meta, f"{positive.where} and {row.where}"))
     return found
 
 

@@ -187,7 +187,18 @@ def _messages(value: Any, field: str, role: str = "user") -> tuple[Message, ...]
             raise BadRow(f"field '{field}[{i}].content': a text is wanted")
         if message.get("role") not in ROLES:
             raise BadRow(f"field '{field}[{i}].role': one of {', '.join(ROLES)} is wanted")
-    return tuple({"role": message["role"], "content": message["content"]} for message in value)
+        for mark in ("weight", "aside"):
+            if message.get(mark) not in (None, 0, 1):
+                raise BadRow(f"field '{field}[{i}].{mark}': 0 or 1 is wanted")
+    return tuple(_message(message) for message in value)
+
+
+def _message(given: Mapping[str, Any]) -> Message:
+    """What we keep of a message: its marks only where they say something (`chat.Message`)."""
+    kept = {"role": given["role"], "content": given["content"]}
+    if given["role"] == "assistant" and given.get("weight") == 0:
+        kept["weight"] = 0
+    return kept | {"aside": True} if given.get("aside") else kept
 
 
 def _pair(row: Mapping[str, Any], where: str) -> Pair:
@@ -209,6 +220,8 @@ def checked(row: Row, largest: int) -> Row:
     """The row with user messages that follow each other joined; raises `BadRow` for what cannot be learned from."""
     if isinstance(row, Dialogue):
         return dataclasses.replace(row, messages=_in_turn(row.messages, largest))
+    if any(message.get("aside") for message in (*row.prompt, *row.chosen, *row.rejected)):
+        raise BadRow("prompt, chosen or rejected has messages aside: give what was seen there as the prompt")
     for side in (row.chosen, row.rejected):
         if not side or side[0]["role"] != "assistant":
             raise BadRow("roles out of order: chosen and rejected begin with different messages of the assistant")
@@ -226,11 +239,11 @@ def _in_turn(messages: tuple[Message, ...], largest: int, replies: bool = True) 
             raise BadRow(f"message too long: message {i} has {len(message['content'])} characters (data.largest={largest})")
         before, role = (found[-1]["role"] if found else None), message["role"]
         if role == before == "user":
-            found[-1] = {"role": "user", "content": f"{found[-1]['content']}\n\n{message['content']}"}
+            found[-1] = message | {"content": f"{found[-1]['content']}\n\n{message['content']}"}
             continue
         if role == "system" and i or role == "assistant" and before != "user":
             raise BadRow(f"roles out of order: message {i} is the {role}'s after {'nothing' if before is None else before}")
         found.append(message)
-    if replies and not any(message["role"] == "assistant" for message in found):
-        raise BadRow("no learner turn: the assistant says nothing")
+    if replies and not any(message["role"] == "assistant" and message.get("weight", 1) for message in found):
+        raise BadRow("no learner turn: the assistant says nothing to be learned")
     return tuple(found)

@@ -10,7 +10,9 @@ from typing import Any
 
 import games
 from games import records
+from games.core import lesson
 from playpen_jax.chat import Message
+from playpen_jax.types import turn_from_json
 
 GM = "GM"
 
@@ -43,7 +45,7 @@ def _transcript(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[st
     """Of `types.Episode.to_json`."""
     game = games.make(row["game"]) if row["game"] in games.names() else None
     for number, seat in enumerate(dict.fromkeys(turn["seat"] for turn in row["turns"]), 1):
-        turns = [turn for turn in row["turns"] if turn["seat"] == seat]
+        turns = [turn_from_json(turn) for turn in row["turns"] if turn["seat"] == seat]
         if game and seat in game.chance:
             continue
         meta = {
@@ -52,15 +54,11 @@ def _transcript(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[st
             "task_id": row.get("game_id"),
             "game_role": game.roles[game.seats.index(seat)] if game else seat,
             "player_name": f"Player {game.seats.index(seat) + 1 if game else number}",
-            "model": turns[0]["player"],
+            "model": turns[0].player,
             "outcome": row["outcome"]["status"],
             "score": row["outcome"]["score"],
         }
-        yield [part for turn in turns for part in _exchange(turn["message"], turn["reply"])], meta
-
-
-def _exchange(shown: str, said: str) -> tuple[Message, Message]:
-    return {"role": "user", "content": shown}, {"role": "assistant", "content": said}
+        yield lesson([(turn.ask, turn.reply) for turn in turns], seat), meta
 
 
 def _episode(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[str, Any]]]:
@@ -97,8 +95,6 @@ def _kept_apart(game: games.Game, row: Mapping[str, Any], seats: Mapping[str, st
         told = [text for other, text in spoken if other == seat]
         if told != logged:
             missing[player] = seat
-            if "" in told:
-                raise ValueError("a reply is not in the record: the recorder kept the last try at each question only")
     if not missing:
         return {}
     if not row.get("settings"):
@@ -106,11 +102,13 @@ def _kept_apart(game: games.Game, row: Mapping[str, Any], seats: Mapping[str, st
     play, differences = records.replay(row)
     if differences:
         raise ValueError(f"the engine plays it otherwise: {differences[0]}")
-    history = play.history
-    return {
-        player: [part for ask, reply in history if ask.seat == seat for part in _exchange(ask.text, reply)]
-        for player, seat in missing.items()
-    }
+    return {player: _without_lost(lesson(play.history, seat)) for player, seat in missing.items()}
+
+
+def _without_lost(messages: list[Message]) -> list[Message]:
+    """Exchanges aside whose reply was not recorded (of several tries the last was) leave no trace: none was seen later."""
+    lost = {i + shift for i, m in enumerate(messages) if m.get("aside") and not m["content"] for shift in (-1, 0)}
+    return [message for i, message in enumerate(messages) if i not in lost]
 
 
 def _meta(row: Mapping[str, Any], player: str) -> dict[str, Any]:

@@ -27,10 +27,10 @@ class Counts:
         return f"{self.dialogues:,} dialogues, {self.rows:,} samples, {self.tokens:,} tokens; {lost}"
 
 
-def row(ids: np.ndarray, mask: np.ndarray) -> TokenRow:
+def row(ids: np.ndarray, mask: np.ndarray, branches: np.ndarray | None = None) -> TokenRow:
     """A row whose tokens nobody sampled from the policy."""
     zeros = np.zeros(len(ids), np.float32)
-    return TokenRow(ids, mask, zeros, zeros)
+    return TokenRow(ids, mask, zeros, zeros, branches)
 
 
 def ends(mask: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def samples(chat: Chat, messages: Sequence[Message], turns: str, length: int, to
     on the earlier replies too; "last" reply alone. What follows the last reply is left out. A dialogue of more than `length`
     tokens is cut after the last reply that fits, or dropped.
     """
-    ids, mask = chat.dialogue(messages)
+    ids, mask, branches = chat.tree(messages)
     counts.dialogues += 1
     stops = ends(mask)
     fitting = stops[stops <= length]
@@ -57,14 +57,15 @@ def samples(chat: Chat, messages: Sequence[Message], turns: str, length: int, to
         counts.tokens_cut += int(stops[-1] - fitting[-1])
     starts = np.append(0, fitting)  # a reply's loss begins after the reply before it
     if turns == "all":
-        found = [row(ids[: fitting[-1]], mask[: fitting[-1]])]
+        found = [row(*(x if x is None else x[: fitting[-1]] for x in (ids, mask, branches)))]
     else:
         found = []
         for begin, end in zip(starts, fitting) if turns != "last" else [(starts[-2], fitting[-1])]:
             taught = mask[:end].copy()
             if turns != "prefixes":
                 taught[:begin] = False
-            found.append(row(ids[:end], taught))
+            seen = slice(None) if branches is None else np.isin(branches[:end], (0, branches[end - 1]))
+            found.append(row(ids[:end][seen], taught[seen]))
     counts.rows += len(found)
     counts.tokens += sum(len(each.ids) for each in found)
     return found

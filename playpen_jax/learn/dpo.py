@@ -61,7 +61,7 @@ def gather(config: configs.Config) -> data.Gathered:
     return gathered
 
 
-def prepare(config: configs.Config, chat: Chat, pairs: Sequence[Pair]) -> Prepared:
+def prepare(config: configs.Config, c: model.ModelConfig, chat: Chat, pairs: Sequence[Pair]) -> Prepared:
     """The token rows of all pairs; raises `ConfigError` if none fits."""
     counts, b = pairing.Counts(), config.batch
     made = (pairing.token_row(chat, pair, b.length, config.data.too_long, counts, config.dpo.shared_prefix) for pair in pairs)

@@ -35,7 +35,7 @@ def gather(config: configs.Config) -> list[list[Message]]:
         raise configs.ConfigError(str(error)) from None
 
 
-def prepare(config: configs.Config, chat: Chat, general: list[list[Message]]) -> Batch | None:
+def prepare(config: configs.Config, c: model.ModelConfig, chat: Chat, general: list[list[Message]]) -> Batch | None:
     """The general dialogues, packed; raises `ConfigError` for sizes in which what is played could not be learned from."""
     if config.batch.length < config.rollout.context:
         sizes = f"batch.length={config.batch.length} is less than rollout.context={config.rollout.context}"
@@ -47,7 +47,7 @@ def prepare(config: configs.Config, chat: Chat, general: list[list[Message]]) ->
     if not rows:
         raise configs.ConfigError(f"data.general: no dialogue fits: {counts.line()}")
     print(f"beside the plays: {counts.line()}")
-    return pack([Weighted(row) for row in rows], config.batch.length)[0]
+    return pack([Weighted(row) for row in rows], config.batch.length, alone=c.delta is not None)[0]
 
 
 def updates(config: configs.Config) -> int:
@@ -154,7 +154,8 @@ def prepared(run: Run, number: int, played: plays.Played) -> tuple[Batch, dict[s
     curriculum.remember(config, run.memory, differed)
     rows = credit.weighted(config, mine, values)
     run.write(f"samples/step_{number + 1:06d}.jsonl", lambda file: metrics.replace(file, shown(run, mine, rows)))
-    batch, left_out = pack(rows if config.grpo.beta else credit.teaching(rows), config.batch.length)
+    taught = rows if config.grpo.beta else credit.teaching(rows)
+    batch, left_out = pack(taught, config.batch.length, alone=run.c.delta is not None)
     found = play_metrics(mine, values, played) | {"rows_left_out": left_out}
     return batch, found | {"num_tokens": float((batch.segment_ids > 0).sum())}
 

@@ -21,7 +21,7 @@ from playpen_jax import metrics, model
 from playpen_jax.rollout import Job
 from playpen_jax.types import Episode, TokenRow, episode_from_json
 
-TYPES = {"ids": "<i4", "mask": "|b1", "logps": "<f4", "sampled_logps": "<f4"}
+TYPES = {"ids": "<i4", "mask": "|b1", "logps": "<f4", "sampled_logps": "<f4", "branches": "<i2"}
 
 
 @jax.jit
@@ -69,7 +69,7 @@ class Journal:
 
 def entry(number: int, episode: Episode) -> str:
     """One line of a journal."""
-    rows = {seat: {name: _text(getattr(row, name), kind) for name, kind in TYPES.items()} for seat, row in episode.rows.items()}
+    rows = {seat: _fields(row) for seat, row in episode.rows.items()}
     said = episode.to_json()
     kept = {name: said[name] for name in ("game", "sample", "outcome", "stop", "turns")}
     return metrics.json_text({"job": number, **kept, "rows": rows})
@@ -80,7 +80,7 @@ def episode(line: Mapping[str, Any], instance: Mapping) -> Episode:
     said = episode_from_json({**line, "instance": instance})
     outcome = dataclasses.replace(said.outcome, progress=tuple(said.outcome.progress))
     rows = {
-        seat: TokenRow(**{name: _array(fields[name], kind) for name, kind in TYPES.items()})
+        seat: TokenRow(**{name: _array(text, TYPES[name]) for name, text in fields.items()})
         for seat, fields in line["rows"].items()
     }
     return dataclasses.replace(said, outcome=outcome, rows=rows)
@@ -93,6 +93,11 @@ def _lines(path: Path) -> list[Any]:
     except ValueError as error:  # a line in its midst is broken: the episodes are played again
         logging.warning("%s: the step is played again", error)
         return [None]
+
+
+def _fields(row: TokenRow) -> dict[str, str]:
+    arrays = {name: getattr(row, name) for name in TYPES}
+    return {name: _text(array, TYPES[name]) for name, array in arrays.items() if array is not None}
 
 
 def _text(array: np.ndarray, kind: str) -> str:

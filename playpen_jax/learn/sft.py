@@ -49,7 +49,7 @@ def gather(config: configs.Config) -> Sequence[Sequence[Message]]:
     return [dialogue for number in numbers for dialogue in draws.scripted_dialogue(config, number)]
 
 
-def prepare(config: configs.Config, chat: Chat, dialogues: Sequence[Sequence[Message]]) -> Prepared:
+def prepare(config: configs.Config, c: model.ModelConfig, chat: Chat, dialogues: Sequence[Sequence[Message]]) -> Prepared:
     """The token rows of all dialogues, unless they are streamed; raises `ConfigError` if none is left to imitate."""
     if isinstance(dialogues, Stream):
         return Prepared([], None, dialogues, dialogues.account)
@@ -57,11 +57,15 @@ def prepare(config: configs.Config, chat: Chat, dialogues: Sequence[Sequence[Mes
     rows = [row for dialogue in dialogues for row in samples_of(config, chat, dialogue, counts)]
     if not rows:
         raise configs.ConfigError("no dialogue is left to imitate: batch.length or sft.episodes is too small")
-    bins, _ = pack([Weighted(row) for row in rows], config.batch.length)
+    bins = packed(config, c, rows)
     filled = counts.tokens / bins.tokens.size
     print(f"{counts.line()}; packed in {len(bins.tokens):,} rows of {config.batch.length} tokens, {filled:.0%} filled")
     account = getattr(dialogues, "account", {}) | {"samples": dataclasses.asdict(counts) | {"filled": filled}}
     return Prepared(rows, bins, None, account)
+
+
+def packed(config: configs.Config, c: model.ModelConfig, rows: Sequence[TokenRow]) -> Batch:
+    return pack([Weighted(row) for row in rows], config.batch.length, alone=c.delta is not None)[0]
 
 
 def samples_of(config: configs.Config, chat: Chat, dialogue: Sequence[Message], counts: Counts) -> list[TokenRow]:
@@ -94,12 +98,12 @@ def batch(run: Run, prepared: Prepared, number: int) -> tuple[Batch, float]:
         rows = [row for dialogue in dialogues for row in samples_of(config, run.chat, dialogue, counts)]
         if not rows:
             raise NothingToLearn(f"step {number + 1}: none of its {n} dialogues fits batch.length={config.batch.length}")
-        return pack([Weighted(row) for row in rows], config.batch.length)[0], (number + 1) * n / len(prepared.stream)
+        return packed(config, run.c, rows), (number + 1) * n / len(prepared.stream)
     count = len(prepared.rows) if config.sft.examples else len(prepared.bins.tokens)
     chosen = draws.epoch_order(count, config.seed, number * n, n)
     if not config.sft.examples:
         return jax.tree.map(lambda x: x[chosen], prepared.bins), (number + 1) * n / count
-    return pack([Weighted(prepared.rows[i]) for i in chosen], config.batch.length)[0], (number + 1) * n / count
+    return packed(config, run.c, [prepared.rows[i] for i in chosen]), (number + 1) * n / count
 
 
 def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: Any, prepared: Prepared) -> Step:
@@ -110,13 +114,13 @@ def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: 
 
     def step(state: TrainState, number: int) -> tuple[TrainState, dict[str, float]]:
         began = time.perf_counter()
-        packed, epoch = batch(run, prepared, number)
-        folded, used = micro_batches(packed, config.batch.micro)
+        chosen, epoch = batch(run, prepared, number)
+        folded, used = micro_batches(chosen, config.batch.micro)
         state, learned = apply(state, None, folded, used)
         found = {name: float(x) for name, x in learned.items()}
-        run.keep_culprit(number + 1, packed, found)
-        found |= {"epoch": epoch, "num_tokens": float((packed.segment_ids > 0).sum())}
-        found["packing/filled"] = found["num_tokens"] / packed.tokens.size
+        run.keep_culprit(number + 1, chosen, found)
+        found |= {"epoch": epoch, "num_tokens": float((chosen.segment_ids > 0).sum())}
+        found["packing/filled"] = found["num_tokens"] / chosen.tokens.size
         return state, found | {"step_time": time.perf_counter() - began}
 
     return step

@@ -122,7 +122,7 @@ def attend_packed(
     """Causal attention inside equal segment ids, to the newest `window` tokens (None: to all).
 
     Goes in blocks of queries: scores of keys after a block, or before its window, are never computed. Of a segment that has
-    branches, each sees itself and the common part (branch 0), not the other one; their window needs `positions`.
+    branches, each sees itself and what stands before it of the common part (branch 0); their window needs `positions`.
     """
     T = q.shape[1]
     k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)

@@ -8,7 +8,10 @@ from jaxtyping import Array, Int
 
 
 class Rows(NamedTuple):
-    """Packed rows: a token belongs to a segment, and perhaps to one of the two branches that follow its common part 0."""
+    """Packed rows: a token belongs to a segment, and perhaps to a branch of it; 0 is what all branches may follow.
+
+    `parents`, of layers with a state, know but two branches, one after the other at the end.
+    """
 
     segment_ids: Int[Array, "B T"]
     branches: Int[Array, "B T"] | None
