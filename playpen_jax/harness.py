@@ -11,8 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from playpen_jax import config, metrics, policy, sharding
-from playpen_jax.bridges.lm_eval import harness_model
+from playpen_jax import config, metrics
 from playpen_jax.programs import compilation_cache, parser, user_errors
 
 
@@ -33,11 +32,14 @@ def options() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     args = options().parse_args(argv)
     with user_errors():
-        compilation_cache()
         import lm_eval  # the `lm_eval` extra; slow to import
         from lm_eval.tasks import TaskManager
         from lm_eval.utils import make_table
 
+        from playpen_jax import policy, sharding  # JAX, for which --help does not wait
+        from playpen_jax.bridges.lm_eval import harness_model
+
+        compilation_cache()
         tasks = TaskManager(include_path=str(args.include) if args.include else None)
         names = args.tasks.split(",")
         unknown = [name for name in names if name not in tasks.all_tasks]

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from playpen_jax import compare, evaluate, metrics, rollout
+from playpen_jax import compare, evaluate, metrics, rollout, suites
 from tests.common import ROOT
 from tests.test_statistics import episode
 
@@ -85,15 +85,15 @@ def test_an_evaluation_that_was_cut_goes_on_to_the_same_result(tmp_path, monkeyp
         patch.setattr(rollout.Rollout, "play", cut)
         with pytest.raises(Killed):
             evaluation(torn)
-    with open(torn / evaluate.PARTIAL, "a") as file:
+    with open(torn / suites.PARTIAL, "a") as file:
         file.write('{"game": "gue')  # the kill came in the middle of a line
-    assert len(metrics.read(torn / evaluate.PARTIAL)) == 5
+    assert len(metrics.read(torn / suites.PARTIAL)) == 5
     capsys.readouterr()
     assert evaluation(torn) == 0
     assert "5 of 16 episodes were finished already" in capsys.readouterr().out
     for name in ("episodes.jsonl", "summary.json", "results.csv"):
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name
-    assert not (torn / evaluate.PARTIAL).exists()
+    assert not (torn / suites.PARTIAL).exists()
 
 
 def test_a_folder_of_another_evaluation_is_left_alone(tmp_path, capsys):

@@ -17,7 +17,7 @@ from games.core import Outcome
 from playpen_jax import checkpoint, rollout, train
 from playpen_jax import config as configs
 from playpen_jax.chat import ByteTokenizer, Chat
-from playpen_jax.learn import disk, grpo, interrupts, journal
+from playpen_jax.learn import course, disk, grpo, interrupts, journal
 from playpen_jax.learn.run import Run
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Counters
@@ -49,7 +49,7 @@ def test_sigterm_saves_ends_with_its_own_status_and_loses_nothing(
     """In the midst of a rollout it ends at once, in the midst of an update after it; 12 replies of evaluation, 48 a step."""
     with monkeypatch.context() as patch:
         break_at(patch, *place, count, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert train.main(argv(tmp_path / "run", short)) == train.PREEMPTED == 75
+        assert train.main(argv(tmp_path / "run", short)) == course.PREEMPTED == 75
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"SIGTERM: step {step} of 4 is saved; the same command goes on from there"
     assert checkpoint.find(tmp_path / "run").name == str(step) and len(rows(tmp_path / "run")) == step
@@ -150,7 +150,7 @@ def fill(folder):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax's threads, as they are let go
 def test_a_full_disk_is_waited_for(played, short, small_disk, monkeypatch, capsys):
     """It fills up as the second step's checkpoint is to be written, and has room again when that was refused."""
-    break_at(monkeypatch, train, "save", 2, lambda: fill(small_disk))
+    break_at(monkeypatch, course, "save", 2, lambda: fill(small_disk))
     pauses = break_at(monkeypatch, disk.time, "sleep", 0, kill)
     monkeypatch.setattr(disk.time, "sleep", lambda seconds: pauses.append((small_disk / "filler").unlink(missing_ok=True)))
     assert_same_run(run(small_disk / "run", **short, tensorboard=False), played)
@@ -174,7 +174,7 @@ def test_a_disk_that_stays_full_ends_the_run_in_one_line_and_nothing_is_lost(pla
 def test_a_folder_that_vanishes_is_made_anew(played, short, tmp_path, monkeypatch):
     """As a bucket or a mount that is gone for a moment: from then on all is there, and the run can be resumed."""
     workdir = tmp_path / "run"
-    break_at(monkeypatch, train, "save", 2, lambda: workdir.rename(tmp_path / "elsewhere"))
+    break_at(monkeypatch, course, "save", 2, lambda: workdir.rename(tmp_path / "elsewhere"))
     run(workdir, **short, tensorboard=False)
     assert [row["step"] for row in rows(workdir)] == [1, 2, 3, 4]
     assert (workdir / "config.json").exists() and (workdir / "model" / "tokenizer.model").exists()
@@ -244,7 +244,8 @@ def test_plays_one_step_ahead_are_those_of_a_killed_run_too(short, tmp_path):
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
     def start(workdir, code=""):
-        script = f"import os, signal, sys, time\nfrom playpen_jax import train\n{code}\nsys.exit(train.main(sys.argv[1:]))"
+        needed = "import os, signal, sys, time\nfrom playpen_jax import train\nfrom playpen_jax.learn import grpo"
+        script = f"{needed}\n{code}\nsys.exit(train.main(sys.argv[1:]))"
         command = [sys.executable, "-W", "error", "-c", script, *argv(workdir, settings)]
         return subprocess.run(
             command, env=env | {"WAIT_FOR": str(workdir / "checkpoints" / "2")}, capture_output=True, text=True, timeout=600
@@ -253,7 +254,7 @@ def test_plays_one_step_ahead_are_those_of_a_killed_run_too(short, tmp_path):
     whole = start(tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr[-2000:]
     dying = """
-inner, calls = train.grpo.prepared, []
+inner, calls = grpo.prepared, []
 def prepared(*args):
     calls.append(1)
     if len(calls) == 4:
@@ -261,7 +262,7 @@ def prepared(*args):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     return inner(*args)
-train.grpo.prepared = prepared"""
+grpo.prepared = prepared"""
     assert start(tmp_path / "killed", dying).returncode == -signal.SIGKILL
     assert checkpoint.find(tmp_path / "killed").name == "2"
     again = start(tmp_path / "killed")

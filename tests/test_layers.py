@@ -23,7 +23,10 @@ FLOORS = {
     4: ("adapters", "chat", "checkpoint", "curves", "endpoint", "hf", "moves", "sampler", "update"),
     5: ("data", "masks", "players", "policy", "report", "report_runs"),
     6: ("curriculum", "draws", "rollout"),
-    7: ("aot", "api", "bench_rollout", "bench_train", "bridges", "dryrun", "forks", "leaks", "learn", "programs"),
+    7: (
+        *("aot", "api", "bench_rollout", "bench_train", "bridges", "dryrun", "forks", "harvest", "leaks", "learn", "programs"),
+        *("serving", "suites"),
+    ),
     8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "harness", "play", "replay", "serve", "train"),
     9: ("__init__",),
 }

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playpen_jax import moves, train
+from playpen_jax import moves, train, update
 from tests.test_train import argv, refused, rows, run
 
 
@@ -92,7 +92,7 @@ def test_a_run_proves_that_it_trained_or_ends_with_an_error(base, plays, tmp_pat
     assert capsys.readouterr().err.splitlines()[-1] == "error: after 2 steps no weight has moved: nothing was trained"
     assert not (tmp_path / "still" / "finished.json").exists()
     nothing = {"grad_norm": 0.0, "loss": 1.0, "skipped": 0.0}
-    monkeypatch.setattr(train.update, "make", lambda *_, **__: lambda state, ref, batch, used: (state, nothing))
+    monkeypatch.setattr(update, "make", lambda *_, **__: lambda state, ref, batch, used: (state, nothing))
     assert train.main(argv(tmp_path / "vain", settings(base, plays))) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: step 1: the gradient is exactly 0"
 

@@ -25,6 +25,7 @@ from games import play_out
 from playpen_jax import model
 from playpen_jax.chat import clean
 from tests.common import ROOT, SHARED
+from tests.test_layers import PROGRAMS
 from tests.toys import CONTEXT, ROWS
 
 
@@ -537,11 +538,51 @@ def test_a_training_that_cannot_begin_is_refused(program, tmp_path, monkeypatch,
 # ---------------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("name", ["play", "replay", "convert", "evaluate", "train"])
-def test_help_tells_what_a_program_does(program, name):
-    ran = program(name, "--help")
-    assert ran.status == 0 and ran.err == ""
+# runs the module `name` as `python -m` does and adds a line: whether JAX was imported on the way
+WITHOUT = """
+import runpy, sys
+name, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+finally:
+    print("with" if {"jax", "jaxlib", "flax"} & set(sys.modules) else "without")
+"""
+
+
+def alone(name: str, *argv: str) -> Ran:
+    """Run a program in a process of its own; the last word of `out` is "with" if that imported JAX, else "without"."""
+    argv = [sys.executable, "-c", WITHOUT, f"playpen_jax.{name}", *argv]
+    ran = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_tells_what_a_program_does_and_waits_for_no_jax(name):
+    ran = alone(name, "--help")
+    assert ran.status == 0 and ran.err == "" and ran.out.endswith("\nwithout\n")
     assert f"python -m playpen_jax.{name}" in ran.out and "--help" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "argv", "problem"),
+    [
+        ("train", ["--config=gropo"], "unknown config 'gropo'"),
+        ("train", ["--config=grpo.py", "--config.rolout.rows=3"], "unknown setting 'rolout.rows'"),
+        ("train", ["--config=grpo.py", "--config.steps=ten"], "'steps' wants int"),
+        ("collect", ["--config=collect.py", "--config.collect.plays=x"], "'collect.plays' wants int"),
+        ("evaluate", ["--checkpoint=tiny", "--suite=wordel", "--out=out"], "unknown game 'wordel'"),
+        ("compare", ["nowhere", "--out=out"], "nowhere: no such folder"),
+        ("serve", ["--checkpoint=tiny", "--rows=0"], "--rows"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_without_jax(name, argv, problem):
+    ran = alone(name, *argv)
+    assert ran.out == "without\n"
+    assert_one_line(ran, problem)
+
+
+def test_what_needs_jax_is_seen_to_need_it(toy_folder, tmp_path):
+    assert alone("convert", str(toy_folder), str(tmp_path / "out")).out.endswith("\nwith\n")
 
 
 def test_odd_replies_stay_readable(evaluated):

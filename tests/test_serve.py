@@ -18,13 +18,14 @@ from playpen_jax import evaluate, metrics, rollout, serve
 from playpen_jax.endpoint import Endpoint, EndpointError
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
+from playpen_jax.serving.server import Server
 
 PROMPT = [{"role": "user", "content": "Say a letter."}]
 
 
 @pytest.fixture(scope="module")
 def server():
-    made = serve.Server(pp.load("tiny"), "tiny", rows=4, context=128)
+    made = Server(pp.load("tiny"), "tiny", rows=4, context=128)
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()

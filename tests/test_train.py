@@ -19,6 +19,8 @@ import pytest
 
 from playpen_jax import checkpoint, metrics, optim, sharding, train, update
 from playpen_jax import config as configs
+from playpen_jax.learn import stopping
+from playpen_jax.learn.run import NothingToLearn
 from playpen_jax.types import TrainState
 from tests.common import ROOT
 from tests.test_checkpoint import DAMAGE, bits, restore
@@ -320,27 +322,27 @@ def test_a_run_on_a_mesh_of_fakes_begins_with_the_same_play(played, short, tmp_p
 def test_a_step_without_anything_to_learn_from_is_said_and_too_many_end_the_run(capsys):
     config = configs.Config()
     idle = {"grad_norm": 0.0, "frac_reward_zero_std": 1.0, "reward": 0.25, "skipped": 0.0}
-    assert train.idle_steps(config, 1, idle | {"grad_norm": 1.0, "frac_reward_zero_std": 0.5}, 7) == 0
+    assert stopping.idle_steps(config, 1, idle | {"grad_norm": 1.0, "frac_reward_zero_std": 0.5}, 7) == 0
     assert not capsys.readouterr().err
-    assert train.idle_steps(config, 2, idle, 0) == 1
-    assert train.idle_steps(config, 3, idle | {"grad_norm": 0.1}, 1) == 2  # only the KL pulls
-    assert train.idle_steps(config, 4, idle | {"frac_reward_zero_std": 0.5}, 2) == 3
+    assert stopping.idle_steps(config, 2, idle, 0) == 1
+    assert stopping.idle_steps(config, 3, idle | {"grad_norm": 0.1}, 1) == 2  # only the KL pulls
+    assert stopping.idle_steps(config, 4, idle | {"frac_reward_zero_std": 0.5}, 2) == 3
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "warning: step 2 has nothing to learn from: all plays of each instance earned the same reward",
         "warning: step 3 has nothing to learn from: all plays of each instance earned the same reward",
         "warning: step 4 has nothing to learn from: the gradient is exactly 0",
     ]
-    assert train.idle_steps(config, 20, idle, 18) == 19
-    with pytest.raises(train.NothingToLearn, match=r"in 20 steps in a row \(mean reward 0.25\)"):
-        train.idle_steps(config, 21, idle, 19)
-    assert train.idle_steps(config, 5, {"grad_norm": math.nan, "skipped": 1.0}, 4) == 4  # it counts as left out
-    with pytest.raises(train.NothingToLearn, match="step 1: the gradient is exactly 0"):
-        train.idle_steps(configs.Config(algorithm="sft"), 1, {"grad_norm": 0.0, "skipped": 0.0}, 0)
+    assert stopping.idle_steps(config, 20, idle, 18) == 19
+    with pytest.raises(NothingToLearn, match=r"in 20 steps in a row \(mean reward 0.25\)"):
+        stopping.idle_steps(config, 21, idle, 19)
+    assert stopping.idle_steps(config, 5, {"grad_norm": math.nan, "skipped": 1.0}, 4) == 4  # it counts as left out
+    with pytest.raises(NothingToLearn, match="step 1: the gradient is exactly 0"):
+        stopping.idle_steps(configs.Config(algorithm="sft"), 1, {"grad_norm": 0.0, "skipped": 0.0}, 0)
 
 
 def test_a_run_whose_plays_are_all_alike_ends_with_an_error(imitated, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "IDLE", 3)
+    monkeypatch.setattr(stopping, "IDLE", 3)
     settings = {"model.path": imitated, "rollout.temperature": 0, "steps": 9, "eval.episodes": 0}  # greedy: no two plays differ
     assert train.main(argv(tmp_path / "run", settings)) == 2
     said = capsys.readouterr().err.splitlines()
@@ -362,15 +364,13 @@ def test_imitation_of_nothing_is_refused(tmp_path, capsys):
 
 def test_imitation_without_a_gradient_ends_with_an_error(imitated, tmp_path, capsys, monkeypatch):
     nothing = {"grad_norm": 0.0, "loss": 1.0, "skipped": 0.0}
-    monkeypatch.setattr(train.update, "make", lambda *_, **__: lambda state, ref, batch, used: (state, nothing))
+    monkeypatch.setattr(update, "make", lambda *_, **__: lambda state, ref, batch, used: (state, nothing))
     settings = {"algorithm": "sft", "model.path": imitated, "steps": 9, "eval.episodes": 0}
     assert train.main(argv(tmp_path / "run", settings)) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: step 1: the gradient is exactly 0"
 
 
 def test_rows_that_cannot_be_dealt_out_are_refused_in_one_line(imitated, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        train.sharding, "make_mesh", lambda *_: jax.sharding.AbstractMesh((3, 1, 1), ("data", "fsdp", "tensor"))
-    )
+    monkeypatch.setattr(sharding, "make_mesh", lambda *_: jax.sharding.AbstractMesh((3, 1, 1), ("data", "fsdp", "tensor")))
     line = refused(capsys, tmp_path / "run", {"model.path": imitated})
     assert line == "error: batch.micro=8 rows cannot be dealt out to 3 devices"

@@ -1,0 +1,1 @@
+"""A policy behind an OpenAI-compatible endpoint: what is asked, the engine that answers, the server that speaks HTTP."""

@@ -1,0 +1,80 @@
+"""What clients ask for: the body of a chat completion, checked, as requests to the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from playpen_jax import policy
+from playpen_jax.sampler.sample import Sampling
+
+
+class BadRequest(ValueError):
+    """What a client asked for cannot be answered; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """A request: the dialogue's tokens and how it is to be answered; `stops`: texts at which the reply is cut."""
+
+    ids: tuple[int, ...]
+    how: Sampling
+    max_tokens: int
+    seed: int
+    stops: tuple[str, ...]
+    answer: Future = dataclasses.field(default_factory=Future, compare=False)
+
+
+def wishes(served: policy.Policy, context: int, body: Mapping[str, Any]) -> list[Wish]:
+    """The `n` requests that a body asks for; raises `BadRequest`."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("'messages' must be a list that is not empty")
+    for i, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise BadRequest(f"messages[{i}] must be an object with a role")
+        if not isinstance(message.get("content"), str):
+            raise BadRequest(f"messages[{i}].content must be text")
+    if messages[-1]["role"] != "user":
+        raise BadRequest("the last message must be the user's")
+    if body.get("logprobs") or body.get("tools"):
+        raise BadRequest("'logprobs' and 'tools' are not supported")
+    try:
+        ids = served.chat.dialogue([{"role": m["role"], "content": m["content"]} for m in messages])[0].tolist()
+    except (ValueError, KeyError) as error:
+        raise BadRequest(f"messages: {error}") from None
+    if len(ids) >= context:
+        raise BadRequest(f"the messages are {len(ids)} tokens long, the context is {context}")
+    how = _sampling(body)
+    stops = body.get("stop") or ()
+    stops = (stops,) if isinstance(stops, str) else tuple(stops)
+    if not all(isinstance(text, str) and text for text in stops):
+        raise BadRequest("'stop' must be a text or a list of texts")
+    n, seed = _whole(body, "n", 1, 1, 128), _whole(body, "seed", None, None, None)
+    most = _whole(body, "max_completion_tokens", None, 1, None) or _whole(body, "max_tokens", 256, 1, None)
+    first = time.time_ns() if seed is None else seed
+    return [Wish(tuple(ids), how, most, first + i, stops) for i in range(n)]
+
+
+def _sampling(body: Mapping[str, Any]) -> Sampling:
+    try:
+        given = [
+            float(body[k]) if body.get(k) is not None else default for k, default in (("temperature", 1.0), ("top_p", 1.0))
+        ]
+        return Sampling(given[0], _whole(body, "top_k", 0, 0, None), given[1])
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"temperature, top_p: {error}") from None
+
+
+def _whole(body: Mapping[str, Any], name: str, default: int | None, least: int | None, most: int | None) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+        raise BadRequest(f"{name!r} must be a whole number{'' if least is None else f' from {least} on'}, not {value!r}")
+    if most is not None and value > most:
+        raise BadRequest(f"{name!r} is at most {most}")
+    return value
