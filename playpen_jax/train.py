@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from playpen_jax import checks, trackers
 from playpen_jax import config as configs
-from playpen_jax import trackers
 from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
 
 
@@ -31,6 +31,7 @@ def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, argparse.Namespace
     if known.topology and not known.dry_run:
         options.error("--topology is for --dry-run")
     config = configs.load(known.config, overrides)
+    checks.check(config)
     trackers.check(config.tracker)
     return config, Path(known.workdir or Path("runs") / Path(known.config).stem), known
 
@@ -39,10 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     with user_errors():
         config, workdir, options = parse(argv)
-        from playpen_jax import draws, dryrun, processes  # JAX, for which --help and a wrong setting do not wait
+        from playpen_jax import dryrun, processes  # JAX, for which --help and a wrong setting do not wait
         from playpen_jax.learn.course import LEARN
 
-        draws.check(config)
         if options.dry_run:
             return os.EX_OK if dryrun.run(config, LEARN[config.algorithm], options.topology) else 1
         if options.distributed:

@@ -13,8 +13,8 @@ import pytest
 
 import games
 from games.core import SPLITS, InstanceError
+from playpen_jax import checks, draws, evaluate
 from playpen_jax import config as configs
-from playpen_jax import draws, evaluate
 from playpen_jax.bridges import clembench
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("clemcore"), reason="needs the package clemcore")
@@ -323,7 +323,7 @@ def test_a_config_file_trains_on_them(checkout, tmp_path, monkeypatch):
         "\n".join([*lines, "def config():", "    return Config(games=('clem:riddle',), players=())"]), encoding="utf-8"
     )
     config = configs.load(str(file))
-    draws.check(config)
+    checks.check(config)
     jobs = draws.training_jobs(config, 0)
     assert len(jobs) == config.grpo.instances * config.grpo.plays
     assert {job.game.target(job.instance) for job in jobs} <= {f"weather/{number}" for number in range(4)}

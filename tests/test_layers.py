@@ -24,8 +24,8 @@ FLOORS = {
     5: ("data", "masks", "players", "policy", "report", "report_runs"),
     6: ("curriculum", "draws", "rollout"),
     7: (
-        *("aot", "api", "bench_rollout", "bench_train", "bridges", "dryrun", "forks", "harvest", "leaks", "learn", "programs"),
-        *("serving", "suites"),
+        *("aot", "api", "bench_rollout", "bench_train", "bridges", "checks", "dryrun", "forks", "harvest", "leaks", "learn"),
+        *("programs", "serving", "suites"),
     ),
     8: ("bench", "collect", "compare", "convert", "dataset", "evaluate", "harness", "play", "replay", "serve", "train"),
     9: ("__init__",),

@@ -10,8 +10,8 @@ import pytest
 
 import games
 from games.core import Outcome
+from playpen_jax import checks, curriculum, draws, leaks, players
 from playpen_jax import config as configs
-from playpen_jax import curriculum, draws, leaks, players
 from playpen_jax.learn import plays, pool
 from playpen_jax.learn.run import Rolled
 from playpen_jax.rollout import Job, Past
@@ -84,7 +84,7 @@ def test_learnability_draws_where_groups_still_vary_and_keeps_a_floor():
 )
 def test_a_config_that_cannot_be_meant_is_refused_at_the_start(changes, problem):
     with pytest.raises(configs.ConfigError) as error:
-        draws.check(config(**changes))
+        checks.check(config(**changes))
     assert problem in str(error.value) and "\n" not in str(error.value)
 
 
@@ -93,7 +93,7 @@ def test_a_config_that_cannot_be_meant_is_refused_at_the_start(changes, problem)
 
 def test_a_pool_is_drawn_by_weights_and_all_plays_of_an_instance_meet_the_same_partner():
     made = config(games="guesswhat", players="guesswhat.answerer=scripted:0.5*3|past|learner*0")
-    draws.check(made)
+    checks.check(made)
     seen = Counter()
     for step in range(100):
         jobs = draws.training_jobs(made, step)

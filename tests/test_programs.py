@@ -569,6 +569,7 @@ def test_help_tells_what_a_program_does_and_waits_for_no_jax(name):
         ("train", ["--config=gropo"], "unknown config 'gropo'"),
         ("train", ["--config=grpo.py", "--config.rolout.rows=3"], "unknown setting 'rolout.rows'"),
         ("train", ["--config=grpo.py", "--config.steps=ten"], "'steps' wants int"),
+        ("train", ["--config=grpo.py", "--config.games=wordel"], "unknown game 'wordel'"),
         ("collect", ["--config=collect.py", "--config.collect.plays=x"], "'collect.plays' wants int"),
         ("evaluate", ["--checkpoint=tiny", "--suite=wordel", "--out=out"], "unknown game 'wordel'"),
         ("compare", ["nowhere", "--out=out"], "nowhere: no such folder"),

@@ -13,8 +13,8 @@ import pytest
 
 import games
 from games.core import Ask, Game, Outcome, lesson
+from playpen_jax import checks, draws, metrics, model, players
 from playpen_jax import config as configs
-from playpen_jax import draws, metrics, model, players
 from playpen_jax.chat import ByteTokenizer, Chat
 from playpen_jax.data.pack import Weighted, pack, pieces
 from playpen_jax.losses.tokens import token_logps
@@ -537,7 +537,7 @@ def test_players_of_a_config_are_read_and_checked():
         (configs.Config(players=("taboo.giver=scripted",)), "taboo has no seat 'giver'"),
     ]:
         with pytest.raises(configs.ConfigError, match=problem):
-            draws.check(config)
+            checks.check(config)
 
 
 # ---------------------------------------------------------------------------------------------- which episodes are played
