@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -273,33 +274,53 @@ def test_a_run_killed_while_it_plays_saves_and_evaluates_ends_with_the_same_bits
     assert_same_run(run(workdir, **short), played)
 
 
+def progress(workdir: Path) -> dict[Path, int]:
+    """The bytes of what grows as a run goes on: its journals, a line an episode, and its metrics, a line a step."""
+    found = {}
+    for file in (*workdir.glob("journal/step_*.jsonl"), workdir / "metrics.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # a journal is deleted when a checkpoint holds what came of it
+            found[file] = file.stat().st_size
+    return found
+
+
+def kill_after(growth: int, delay: float, workdir: Path, settings: dict) -> tuple[int, int, bool]:
+    """A run that is killed some seconds after its files grew by so many bytes; at which step, episode, and save.
+
+    What the run itself has done says when, not the clock: on a loaded machine it is killed no earlier.
+    """
+    command = [sys.executable, "-m", "playpen_jax.train", *argv(workdir, settings)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        grown, before = 0, progress(workdir)
+        while grown < growth and process.poll() is None:
+            time.sleep(0.002)
+            now = progress(workdir)
+            grown, before = grown + sum(max(0, size - before.get(file, 0)) for file, size in now.items()), now
+        time.sleep(delay)
+        process.kill()
+        said = process.stderr.read()
+    assert process.returncode == -signal.SIGKILL, f"the run ended before it was killed: {said[-2000:]}"
+    journals = sorted(workdir.glob("journal/step_*"))
+    ended = len(journals[-1].read_bytes().splitlines()) - 1 if journals else 0
+    saving = any(workdir.glob("checkpoints/*tmp*"))
+    return len(rows(workdir)) if (workdir / "metrics.jsonl").exists() else 0, ended, saving
+
+
 @pytest.mark.slow
 def test_one_run_killed_at_twenty_five_random_moments_ends_with_the_same_bits(short, tmp_path, capsys):
-    """Each start is killed a random while after its work began, in whatever it does then, and the run goes on from there."""
-    rng, settings = random.Random(0), short | {"steps": 12, "eval.every": 4, "checkpoints.every": 2, "checkpoints.keep": 2}
-    began = time.perf_counter()
+    """Each start is killed after a random amount of work, in whatever it does then, and the run goes on from there."""
+    rng, steps, workdir = random.Random(0), 120, tmp_path / "run"
+    settings = short | {"steps": steps, "optim.learning_rate": 1e-4, "eval.every": 30}
+    settings |= {"checkpoints.every": 2, "checkpoints.keep": 2}
     undisturbed = run(tmp_path / "undisturbed", **settings)
-    longest, workdir, moments = time.perf_counter() - began, tmp_path / "run", []
-    while len(moments) < 25:
-        command = [sys.executable, "-m", "playpen_jax.train", *argv(workdir, settings)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            for line in process.stdout:
-                if " weights, " in line:
-                    break
-            else:
-                raise AssertionError(f"the run ended, or said nothing of its start, after {len(moments)} kills")
-            time.sleep(rng.uniform(0, longest / 15))
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL, "the run ended before it was killed"
-        journals = sorted(workdir.glob("journal/*"))
-        ended = len(journals[-1].read_text().splitlines()) - 1 if journals else 0
-        moments.append((len(rows(workdir)) if (workdir / "metrics.jsonl").exists() else 0, ended))
+    moments = [kill_after(rng.randint(1, 60_000), rng.uniform(0, 0.1), workdir, settings) for _ in range(25)]
     assert_same_run(run(workdir, **settings), undisturbed)
-    played = [line for step in range(1, 13) for line in metrics.read(workdir / "episodes" / f"step_{step:06d}.jsonl")]
-    assert len(played) == len({(str(e["instance"]), e["sample"], e["game_id"]) for e in played}) == 12 * 32
+    played = [line for i in range(steps) for line in metrics.read(workdir / "episodes" / f"step_{i + 1:06d}.jsonl")]
+    assert len(played) == len({(str(e["instance"]), e["sample"], e["game_id"]) for e in played}) == steps * 32
     with capsys.disabled():
-        print(json.dumps({"kills": len(moments), "steps written and episodes of the next in the journal": moments}))
-    assert len(set(moments)) > 8, f"the kills came at the same moment: {moments}"
+        print(json.dumps({"kills": len(moments), "steps written, episodes in the journal, a save under way": moments}))
+    assert len(set(moments)) > 12, f"the kills came at the same moment: {moments}"
+    assert len({step for step, _, _ in moments}) > 5, f"the kills came at the same step: {moments}"
+    assert any(0 < episodes < 32 for _, episodes, _ in moments), f"no kill came while it played: {moments}"
 
 
 def test_a_run_on_a_mesh_of_fakes_begins_with_the_same_play(played, short, tmp_path):
