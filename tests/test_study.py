@@ -1,0 +1,76 @@
+"""What the study makes of its rows: changes paired by instance, the tables, the plot."""
+
+from __future__ import annotations
+
+import importlib.util
+import xml.etree.ElementTree as xml
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import games
+from playpen_jax import config as configs
+from tests.common import ROOT
+
+
+@pytest.fixture(scope="module")
+def study() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("study", ROOT / "benchmarks" / "study.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def made(study: ModuleType, row: str, seed: int, more: float = 0.0) -> dict:
+    """A row whose trained games score `more` than 10, 20, ..., 80, and all others just these."""
+    scores = np.arange(10.0, 90.0, 10.0)
+    one = {}
+    for game in study.GAMES:
+        gained = scores + more * (game in study.GROUPS["trained"])
+        one[game] = {"score": gained.tolist(), "played": [100.0] * len(scores)}
+    losses = dict.fromkeys(study.GAMES, 0.5)
+    costs = {"base": {"processor": 9.0}, row: {"processor": 3.0}}
+    return {"row": row, "seed": seed, "cost": costs, "sampled": one, "greedy": one, "text_loss": losses, "reward": [0.1, 0.2]}
+
+
+@pytest.fixture
+def rows(study: ModuleType) -> dict[str, list[dict]]:
+    found = {"base": [made(study, "base", 0)]}
+    for row, gains in {"sft": (4.0, 6.0), "sft_dpo": (5.0, 7.0)}.items():
+        found[row] = [made(study, row, seed, more) for seed, more in enumerate(gains)]
+    return found
+
+
+def test_a_change_is_paired_by_instance(study: ModuleType, rows: dict):
+    found = study.summary(rows)["rows"]["sft"]
+    trained, unseen = found["sampled"]["trained"]["to_base"], found["sampled"]["unseen"]["to_base"]
+    assert trained["by_seed"] == [4.0, 6.0] and trained["difference"][0] == 5.0
+    assert 4.0 <= trained["difference"][1] < 5.0 < trained["difference"][2] <= 6.0, "scores of 10 to 80 add nothing to it"
+    assert unseen["difference"] == [0.0, 0.0, 0.0] and unseen["p"] == 1.0
+    assert found["processor_seconds"] == [3.0, 3.0], "the base is not the row's cost"
+
+
+def test_what_follows_sft_is_compared_with_the_sft_of_its_seed(study: ModuleType, rows: dict):
+    found = study.summary(rows)["rows"]
+    assert found["sft_dpo"]["sampled"]["trained"]["to_sft"]["by_seed"] == [1.0, 1.0]
+    assert "to_sft" not in found["sft"]["sampled"]["trained"]
+
+
+def test_tables_and_plot_show_all_rows(study: ModuleType, rows: dict):
+    summary = study.summary(rows)
+    text = study.tables(summary)
+    assert "| `sft` | 2 | 50.0 | +5.0 [" in text and "| `base` | 1 | 45.0 |  |" in text
+    drawn = xml.fromstring(study.forest(summary, "sampled"))
+    assert {"sft", "sft_dpo"} <= {element.text for element in drawn.iter() if element.tag.endswith("text")}
+
+
+def test_no_unseen_game_is_trained_and_every_stage_is_a_config(study: ModuleType):
+    assert len(set(study.GAMES)) == len(study.GAMES)
+    assert set(study.GAMES) == set(configs.load("study_base.py").games)
+    assert all(games.make(game).suite == "reference" for game in study.GROUPS["reference"])
+    for config, settings, reads in study.STAGES.values():
+        overrides = {key: str(value) for key, value in (study.SETTINGS | settings | dict.fromkeys(reads, "x")).items()}
+        assert configs.load(config, overrides).form == "short"
+    for row, stages in study.ROWS.items():
+        assert set(stages) <= set(study.STAGES), row
