@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from games.adventuregame_make import LEVELS, fill, generate, settings, target
 from games.adventuregame_players import PLAYERS
 from games.adventuregame_world import WORLDS, Fact, Result, World, load_words
-from games.core import Ask, Game, InstanceError, Outcome, Referee
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status
 
 SEAT = "adventurer"
 PLAN = "\nNext actions:"
@@ -38,6 +38,7 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     turns: list[Turn] = []
     plans: list[list[str]] = []
     held, finished = _held(world, goals), False
+    status: Status
     text = _prompt(instance, settings, world, goals) + world.describe()
     while True:
         reply = yield Ask(SEAT, text)

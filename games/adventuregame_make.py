@@ -162,7 +162,9 @@ def _draw_goals(rng: random.Random, facts: Sequence[Fact], words: Words, spec: L
     if len(things) < spec.goals or len(places) < (spec.goals if spec.spread else 1):
         return []
     chosen = rng.sample(places, spec.goals) if spec.spread else [rng.choice(places)] * spec.goals
-    goals = [("on" if kinds[h] == "support" else "in", x, h) for x, h in zip(rng.sample(things, spec.goals), chosen)]
+    goals: list[Fact] = [
+        ("on" if kinds[h] == "support" else "in", x, h) for x, h in zip(rng.sample(things, spec.goals), chosen)
+    ]
     return [] if any(goal in facts for goal in goals) else goals
 
 

@@ -127,7 +127,7 @@ def _search(memory: Memory) -> list[tuple]:
 def aimless(memory: Memory, view: View) -> tuple:
     """A step that is possible, more or less, but has no aim."""
     here = memory.here()
-    steps = [("go", room) for room in memory.exits.get(memory.room, ())] + [("examine", thing) for thing in here]
+    steps: list[tuple] = [("go", room) for room in memory.exits.get(memory.room, ())] + [("examine", thing) for thing in here]
     steps += [("open" if thing in memory.closed else "close", thing) for thing in here if thing in memory.boxes]
     steps += [("take", thing) for thing in here if memory.holder.get(thing)]
     steps += [("put", thing, "on", place) for thing in memory.carried() for place in here if place != thing]

@@ -30,7 +30,7 @@ def route(start: str, exits: Mapping[str, Sequence[str]], errands: Sequence[Erra
     """
     first = (start, tuple("carried" if e.source == CARRIED else "waiting" for e in errands))
     parents: dict[tuple, tuple | None] = {}
-    queue = deque((state, None) for state in _after_work(first, errands, limit))
+    queue: deque[tuple[tuple, tuple | None]] = deque((state, None) for state in _after_work(first, errands, limit))
     while queue:
         state, parent = queue.popleft()
         if state in parents:
@@ -62,12 +62,12 @@ def _after_work(state: tuple, errands: Sequence[Errand], limit: int | None) -> l
 def _steps(state: tuple, parents: Mapping[tuple, tuple | None], first: tuple, errands: Sequence[Errand]) -> list[tuple]:
     """The steps along the states that lead to `state`; boxes are opened when they are needed."""
     path = [state]
-    while parents[path[-1]] is not None:
-        path.append(parents[path[-1]])
+    while (before := parents[path[-1]]) is not None:
+        path.append(before)
     steps: list[tuple] = []
-    for (was, before), (room, after) in zip([first, *reversed(path)], reversed(path)):
+    for (was, had), (room, has) in zip([first, *reversed(path)], reversed(path)):
         steps += [("go", room)] if room != was else []
-        changed = [(e, old, new) for e, old, new in zip(errands, before, after) if old != new]
+        changed = [(e, old, new) for e, old, new in zip(errands, had, has) if old != new]
         for e, _, new in sorted(changed, key=lambda change: change[2] != "done"):
             box = e.target_box if new == "done" else e.source_box
             steps += [("open", box)] if box and ("open", box) not in steps else []

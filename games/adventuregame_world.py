@@ -121,7 +121,7 @@ class World:
             case "take":
                 return self._take(first, second)
             case "put":
-                return self._put(first, second, command.prep)
+                return self._put(first, second or "", command.prep)
             case "go":
                 return self._go(first)
             case _:
@@ -172,7 +172,7 @@ class World:
             return problem if source else problem._replace(fail="take_non_takeable_object")
         if ("takeable", x) not in self.facts:
             return Result(f"You cannot carry the {self.called(x)} around.", fail="domain_trait_type_mismatch")
-        self._change([("in", x, "inventory")], [("on", x, source), ("in", x, source)])
+        self._change([("in", x, "inventory")], [("on", x, source or ""), ("in", x, source or "")])
         return Result(f"You take the {self.called(x)}. {self._contents('inventory')}", "take")
 
     def _untakeable(self, x: str, source: str | None) -> Result | None:
@@ -261,7 +261,7 @@ class World:
         type_ = self.words.types.get(name)
         if type_ == "floor":
             return next((f[1] for f in self.facts if f[0] == "at" and f[2] == self.room and self._kind(f[1]) == "floor"), None)
-        return self.ids.get(type_)
+        return self.ids.get(type_) if type_ else None
 
     def _listed(self, things: list[str]) -> str:
         """ "is a X", "are a X, an Y and a Z"."""

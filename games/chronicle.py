@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from games import chronicle_players as players
 from games.chronicle_events import LEVELS, generate, named, nearness, violation
-from games.core import Ask, Game, InstanceError, Outcome, Referee
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status
 from games.templates import fill
 
 NARRATOR, DETECTIVE = "narrator", "detective"
@@ -35,7 +35,7 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     violated: list[bool] = []
     progress: list[float] = []
 
-    def end(status: str, reason: str, seat: str | None = None) -> Outcome:
+    def end(status: Status, reason: str, seat: str | None = None) -> Outcome:
         turns, rate = len(violated), sum(violated) / len(violated)
         score = {"success": max(10, 110 - 10 * turns) * (1 - rate), "lose": 0, "aborted": math.nan}[status]
         found = float(turns) if status == "success" else math.nan

@@ -9,8 +9,9 @@ from games.core import View
 def answer(view: View) -> str:
     """The right answer to our own questions; a weak player, and one who is asked something else, guesses."""
     known = solve(view.seen[0])
-    sure = known is not None and view.rng.random() <= view.strength
-    return (known if sure else view.rng.choice(("yes", "no"))).capitalize()
+    if known is None or view.rng.random() > view.strength:
+        known = view.rng.choice(("yes", "no"))
+    return known.capitalize()
 
 
 def answer_anything(view: View) -> str:

@@ -7,13 +7,13 @@ every cell, and forbids coordinates in messages.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from games import clean_up_make as make
 from games import clean_up_texts as texts
 from games.clean_up_players import PLAYERS
 from games.clean_up_rules import Grid, Rules
-from games.core import Ask, Game, Outcome, Referee
+from games.core import Ask, Game, Outcome, Referee, Status, Suite
 
 SEATS = ("player_1", "player_2")
 STUCK = 100  # so many invalid moves abort the episode; the official game counts them but never ends by them
@@ -62,12 +62,13 @@ class _State:
         self.finished = [False, False]
         self.moves: list[list[str]] = []
         self.progress: list[float] = []
-        self.end: tuple[str, str, str | None] | None = None
+        self.end: tuple[Status, str, str | None] | None = None
 
     def judge(self, seat: int, command: tuple) -> str:
         """Apply a command; returns what was wrong with it ("" if it was accepted and the turn passes)."""
         self.requests += 1
-        problem = {"error": self._error, "say": self._say, "move": self._move}[command[0]](seat, *command[1:])
+        kinds: dict[str, Callable[..., str]] = {"error": self._error, "say": self._say, "move": self._move}
+        problem = kinds[command[0]](seat, *command[1:])
         if not problem:
             self.rounds += seat
             if seat == 1 and self.rounds >= self.rules.max_rounds and not self.end:
@@ -115,6 +116,7 @@ class _State:
 
     def outcome(self) -> Outcome:
         """Status, official quality and all official sub-scores."""
+        assert self.end, "called at the end"
         status, reason, seat = self.end
         grid, last, count = self.grids[0], self.distance(), len(self.grids[0].at)
         width, height = ((side**2 - 1) / (3 * side) for side in (grid.width, grid.height))
@@ -161,7 +163,7 @@ class _State:
         return Outcome(status, score, self.requests, parsed, self.violated, metrics, reason, seat, tuple(self.progress))
 
 
-def _game(name: str, suite: str, levels: Mapping[str, tuple]) -> Game:
+def _game(name: str, suite: Suite, levels: Mapping[str, tuple]) -> Game:
     return Game(
         name=name,
         suite=suite,

@@ -106,7 +106,7 @@ def _bare_frame(side: int) -> Arms:
     return tiles | dict(zip([(0, 0), (last, 0), (0, last), (last, last)], map(frozenset, ("rd", "ld", "ru", "lu"))))
 
 
-def _with_wall(rng: random.Random, tiles: Arms, side: int) -> Arms | None:
+def _with_wall(rng: random.Random, tiles: Arms, side: int) -> Arms | None:  # type: ignore[return]  # an endless loop
     """One wall more, from a tile straight on, perhaps round one corner, up to the next tile; None if there is no way."""
     more = dict(tiles)
     (x, y), way = rng.choice(list(tiles)), rng.choice("urdl")

@@ -35,7 +35,8 @@ class _Board:
 
     def corners(self) -> dict[str, Cell]:
         """Places that words can name: the corners and the cells beside them."""
-        right, spots = len(self.rows[0]) - 2, {}
+        right = len(self.rows[0]) - 2
+        spots: dict[str, Cell] = {}
         for y, height in ((1, "top"), (len(self.rows) - 2, "bottom")):
             spots |= {f"{height} left corner": (1, y), f"{height} right corner": (right, y)}
             spots |= {

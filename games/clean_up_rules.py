@@ -61,9 +61,10 @@ class Rules:
             return "error", "several_commands"
         if opening and not said:
             return "error", "invalid_start"
-        if not said and not moved:
+        found = said or moved
+        if not found:
             return "error", "invalid_format"
-        head, tail, *command = said or moved
+        head, tail, *command = found
         if head or tail:
             return "error", "head_tail" if head and tail else "head" if head else "tail"
         return tuple(command)

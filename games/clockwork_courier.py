@@ -10,7 +10,7 @@ from typing import NamedTuple
 from games import clockwork_courier_players as players
 from games.clockwork_courier_city import MOVES, Cell, City, Event, State
 from games.clockwork_courier_make import LEVELS, NOTES, at, form, generate, legend, settings, target
-from games.core import Ask, Game, InstanceError, Outcome, Referee
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status
 from games.patience import Patience
 from games.templates import fill
 
@@ -66,9 +66,10 @@ def read(reply: str, mode: str, length: int) -> Plan:
 def referee(instance: Mapping, settings: Mapping) -> Referee:
     """A plan each round; one that cannot be read is asked for again. Progress: a parcel counts half when it is picked up."""
     trip = _Trip(instance, settings)
-    text, patience, progress = trip.prompt(settings["initial_prompt"]), Patience(), []
+    text, patience = trip.prompt(settings["initial_prompt"]), Patience()
+    progress: list[float] = []
 
-    def end(status: str, reason: str) -> Outcome:
+    def end(status: Status, reason: str) -> Outcome:
         score, metrics = trip.scores(status)
         requests, seat = len(progress), SEAT if status == "aborted" else None
         parsed = requests - patience.total
@@ -169,7 +170,7 @@ class _Trip:
         facing = f" facing {self.state.heading}" if self.city.mode == "egocentric" else ""
         return f"{clock} You are at {at(self.state.cell)}{facing}. Carried: {carried}. Delivered: {delivered}. {left}"
 
-    def scores(self, status: str) -> tuple[float, dict]:
+    def scores(self, status: Status) -> tuple[float, dict]:
         """Main Score and the other official scores."""
         if status == "aborted":
             return math.nan, dict.fromkeys(_FIELDS, math.nan)

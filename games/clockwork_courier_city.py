@@ -66,10 +66,10 @@ class City:
     def _cells(self, cells: object, field: str) -> list[Cell]:
         """Pairs of numbers as cells of the city."""
         found = [tuple(cell) if isinstance(cell, (list, tuple)) else () for cell in cells] if isinstance(cells, list) else [()]
-        for cell in found:
-            if len(cell) != 2 or not all(isinstance(n, int) for n in cell) or not self.inside(cell):
-                raise InstanceError(field, f"cells from [1, 1] to [{self.width}, {self.height}] are wanted")
-        return found
+        pairs = [(cell[0], cell[1]) for cell in found if len(cell) == 2 and all(isinstance(n, int) for n in cell)]
+        if len(pairs) < len(found) or not all(map(self.inside, pairs)):
+            raise InstanceError(field, f"cells from [1, 1] to [{self.width}, {self.height}] are wanted")
+        return pairs
 
     def inside(self, cell: Cell) -> bool:
         return 1 <= cell[0] <= self.width and 1 <= cell[1] <= self.height
@@ -140,7 +140,6 @@ def _rows(fields: Mapping, field: str) -> Iterator[Mapping]:
 def _gate(gate: Mapping) -> tuple[str, int, frozenset[int]]:
     """A gate's name, its period and the phases in which it is open."""
     period, phases = gate.get("period"), gate.get("open_phases")
-    good = isinstance(period, int) and period >= 1 and isinstance(phases, list)
-    if not good or not all(isinstance(phase, int) for phase in phases):
+    if not isinstance(period, int) or period < 1 or not isinstance(phases, list) or not all(isinstance(p, int) for p in phases):
         raise InstanceError("gates", "a period of at least 1 and a list of open_phases are wanted")
     return str(gate.get("id")), period, frozenset(phases)

@@ -90,8 +90,8 @@ def _city(rng: random.Random, size: Level) -> dict | None:
     gates = sorted(rng.sample(corridors, size.gates))
     free = [cell for cell in every if cell in floor and cell not in gates]
     start = free.pop(rng.randrange(len(free)))
-    routes = [_route(rng, free) for _ in range(size.guards)]
-    if None in routes:
+    routes = [route for _ in range(size.guards) if (route := _route(rng, free)) is not None]
+    if len(routes) < size.guards:
         return None
     stops = rng.sample(free, 2 * size.parcels)
     return {

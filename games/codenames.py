@@ -80,7 +80,7 @@ def generate(rng: random.Random, level: str, split: str) -> dict[str, Any]:
     _, dealing, _, counts = LEVELS[level]
     while True:
         hands = board_words(rng, dealing, counts)
-        instance = {"board": sum(hands, []), "assignments": dict(zip(OWNERS, hands))}
+        instance: dict[str, Any] = {"board": sum(hands, []), "assignments": dict(zip(OWNERS, hands))}
         if split_of(target(instance)) == split:
             rng.shuffle(instance["board"])
             return instance

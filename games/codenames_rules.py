@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from games.codenames_words import OWNERS, REMARK, related
-from games.core import Ask, InstanceError, Outcome
+from games.core import Ask, InstanceError, Outcome, Status
 from games.templates import fill
 
 MARKS = " .,<>\"'"  # stripped from words
@@ -131,7 +131,7 @@ class Round:
         meant = sum(owner[word] == "team" for word in self.targets)
         won = sum(owner[word] == "team" for word in self.revealed)
         hit = sum(word in self.targets for word in self.revealed)
-        scores = {
+        scores: dict[str, float] = {
             "Cluegiver validation error": self.fouls["cluegiver"],
             "Guesser validation error": self.fouls["guesser"],
             "Cluegiver Number of Targets": targets,
@@ -233,7 +233,7 @@ class Match:
     def outcome(self, last: Reading, turns: int) -> Outcome:
         """The official scores; a foul aborts the game, whatever else happened."""
         ended = self.ended()
-        status = "aborted" if last.foul else "success" if ended.startswith("won") else "lose"
+        status: Status = "aborted" if last.foul else "success" if ended.startswith("won") else "lose"
         score = math.nan if last.foul else 100 * (status == "success")
         rounds = [now.scores(self.owner) for now in self.rounds]
         averages = {

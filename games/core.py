@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 SPLITS = ("train", "validation", "test")
 FORMS = ("full", "short")
+Status = Literal["success", "lose", "aborted"]
+Suite = Literal["indomain", "outofdomain", "reference"]
 
 
 class InstanceError(ValueError):
@@ -53,7 +55,7 @@ class Outcome:
     broke it. `progress` holds the game's own measure of progress (0..1) after every reply, where it has one.
     """
 
-    status: Literal["success", "lose", "aborted"]
+    status: Status
     score: float
     requests: int
     parsed: int
@@ -117,7 +119,7 @@ class Game:
     """
 
     name: str
-    suite: Literal["indomain", "outofdomain", "reference"]
+    suite: Suite
     seats: tuple[str, ...]
     roles: tuple[str, ...]
     levels: tuple[str, ...]
@@ -183,10 +185,22 @@ class Play:
 
     def reply(self, text: str) -> None:
         """The asked seat answers; the rules decide what that means. Only a call after the end is an error."""
+        self.history.append((self.asked, text))
+        self._step(text)
+
+    @property
+    def asked(self) -> Ask:
+        """Who is asked what; raises `RuntimeError` after the end."""
         if self.ask is None:
             raise RuntimeError("the episode has ended: there is nobody to answer")
-        self.history.append((self.ask, text))
-        self._step(text)
+        return self.ask
+
+    @property
+    def ended(self) -> Outcome:
+        """How the episode ended; raises `RuntimeError` before."""
+        if self.outcome is None:
+            raise RuntimeError("the episode has not ended: there is no outcome")
+        return self.outcome
 
     def fork(self) -> Play:
         """An independent copy at the same point, made by replaying the replies."""
@@ -207,8 +221,8 @@ class Play:
     def messages(self) -> list[Message]:
         """The history of the seat that is asked, as chat messages; its pending message is the last one."""
         found: list[Message] = []
-        for ask, reply in (*self.history, (self.ask, None)):
-            if ask.seat == self.ask.seat:
+        for ask, reply in (*self.history, (self.asked, None)):
+            if ask.seat == self.asked.seat:
                 found += _before(ask)
                 if reply is None or not ask.aside:
                     found += exchange(ask.text, reply)

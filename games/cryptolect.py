@@ -8,7 +8,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 
 from games import cryptolect_players as players
-from games.core import Ask, Game, InstanceError, Outcome, Referee
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status
 from games.cryptolect_language import Language, Malformed, english, words
 from games.cryptolect_make import LEVELS, generate, schema, settings, target, vocabulary
 from games.patience import Patience
@@ -164,11 +164,11 @@ class _Table:
         correct = sum(answer == wanted for answer, wanted in pairs)
         likeness = sum(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs) / self.size
         values = (correct / self.size, correct, self.size, likeness, self.used, self.malformed)
-        status = "success" if correct == self.size else "lose"
+        status: Status = "success" if correct == self.size else "lose"
         reason = f"{correct} of {self.size} translations are right"
         return self.outcome(status, 100 * correct / self.size, dict(zip(_FIELDS, values)), reason, likeness)
 
-    def outcome(self, status: str, score: float, metrics: Mapping, reason: str, likeness: float = 0.0) -> Outcome:
+    def outcome(self, status: Status, score: float, metrics: Mapping, reason: str, likeness: float = 0.0) -> Outcome:
         """Progress is how like the translations are to the right ones, told by the last reply."""
         violated, seat = self.patience.total, SEAT if status == "aborted" else None
         progress = (*[0.0] * (self.requests - 1), likeness)

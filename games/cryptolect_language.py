@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from games.core import InstanceError
 
@@ -84,17 +85,17 @@ def _english(phrase: Mapping) -> str:
 
 def layout(meaning: Meaning, order: str, adj_position: str, num_position: str, def_type: str | None) -> list[Slot]:
     """The slots of a sentence, one for each word that is said; `def_type` None: the language does not tell "the" from "a"."""
-    parts = {"V": [("verb", meaning["verb"])]}
+    parts: dict[str, list[Slot]] = {"V": [("verb", meaning["verb"])]}
     for role, field in (("S", "subj"), ("O", "obj")):
         phrase = meaning[field]
         many, marked = phrase["count"] > 1, phrase["def"] and def_type is not None
-        adjectives = [("adj", word) for word in phrase["adjs"]]
-        noun = [("noun", phrase["noun"], many, marked and def_type == "suffix")]
+        adjectives: list[Slot] = [("adj", word) for word in phrase["adjs"]]
+        noun: list[Slot] = [("noun", phrase["noun"], many, marked and def_type == "suffix")]
         block = adjectives + noun if adj_position == "pre" else noun + adjectives
-        number = [("num", phrase["count"])] if many else []
+        number: list[Slot] = [("num", phrase["count"])] if many else []
         block = number + block if num_position == "pre" else block + number
-        before = [("def",)] if marked and def_type == "particle_before" else []
-        after = [("def",)] if marked and def_type == "particle_after" else []
+        before: list[Slot] = [("def",)] if marked and def_type == "particle_before" else []
+        after: list[Slot] = [("def",)] if marked and def_type == "particle_after" else []
         parts[role] = before + block + after
     return [slot for letter in order for slot in parts[letter]]
 
@@ -107,19 +108,21 @@ class Language(World):
             _wanted(fields.get(field) in allowed, field, f"one of {', '.join(allowed)}")
         for field in _UNUSED:
             _wanted(not fields.get(field), field, "nothing: no game has this rule")
-        lists = {field: fields.get(f"active_{field}") for field in ("nouns", "adjs", "verbs", "counts")}
+        lists: dict[str, Any] = {field: fields.get(f"active_{field}") for field in ("nouns", "adjs", "verbs", "counts")}
         for field, values in lists.items():
             kind = int if field == "counts" else str
             good = isinstance(values, list) and all(isinstance(value, kind) for value in values)
             _wanted(good and (values or field == "adjs"), f"active_{field}", "a list")
         _wanted(set(lists["counts"]) <= {1, *NUMBERS}, "active_counts", "counts from 1 to 6")
         super().__init__(lists["nouns"], lists["adjs"], lists["verbs"], lists["counts"])
-        self.stems, self.numerals = fields.get("lexicon"), fields.get("numerals")
+        self.stems: Any = fields.get("lexicon")  # these are of the wanted type once they have been looked at
+        self.numerals: Any = fields.get("numerals")
         _wanted(_has(self.stems, [*self.nouns, *self.adjectives, *self.verbs]), "lexicon", "a stem for each active word")
         _wanted(_has(self.numerals, map(str, self.numbers.values())), "numerals", "a word for each active count above 1")
-        plural = fields.get("number_pl")
+        plural: Any = fields.get("number_pl")
         _wanted(isinstance(plural, Mapping) and plural.get("type") == "fixed", "number_pl", "an affix of the type 'fixed'")
-        self.plural, self.definite = plural.get("form"), fields.get("def_form")
+        self.plural: Any = plural.get("form")
+        self.definite: Any = fields.get("def_form")
         _wanted(isinstance(self.plural, str), "number_pl.form", "a text")
         _wanted(isinstance(self.definite, str), "def_form", "a text")
         _wanted(isinstance(fields.get("has_definiteness"), bool), "has_definiteness", "true or false")

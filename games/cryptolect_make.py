@@ -106,7 +106,9 @@ def _shown(meaning: Mapping) -> set:
 
 def _seed(rng: random.Random, world: Language, level: str) -> list[dict]:
     """Sentences until every word is shown and there are enough of them."""
-    least, found, shown = _SIZES[level][6], [], set()
+    least = _SIZES[level][6]
+    found: list[dict] = []
+    shown: set = set()
     total = len(world.nouns) + len(world.adjectives) + len(world.verbs) + len(world.numbers)
     for meaning in meanings(rng, world, level) if least else ():
         if len(shown) == total and len(found) >= least:

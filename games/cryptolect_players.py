@@ -25,8 +25,10 @@ def world(view: View) -> World:
         kind: re.search(rf"^{kind}[^:\n]*: ([^(\n]*)", view.seen[0], re.MULTILINE) for kind in ("Nouns", "Adjectives", "Verbs")
     }
     numbers = re.search(r"^Number words: ([^(\n]*)", view.seen[0], re.MULTILINE)
-    lists = [re.findall(r"[a-z]+", match[1]) if match else [] for match in found.values()]
-    return World(*lists, [1, *(_COUNTS[word] for word in re.findall(r"[a-z]+", numbers[1] if numbers else ""))])
+    nouns, adjectives, verbs = (re.findall(r"[a-z]+", match[1]) if match else [] for match in found.values())
+    return World(
+        nouns, adjectives, verbs, [1, *(_COUNTS[word] for word in re.findall(r"[a-z]+", numbers[1] if numbers else ""))]
+    )
 
 
 def translated(view: View, known: World) -> Data:
@@ -88,7 +90,8 @@ def _phrases(known: World, rng: random.Random) -> Iterator[dict]:
 
 def _grammar(data: Data) -> Callable[[Meaning], str]:
     """Meaning -> sentence, by the grammar that contradicts itself least on the data."""
-    best, least = None, math.inf
+    best: tuple = ()
+    least = math.inf
     for option in itertools.product(*list(_CHOICES.values())[:3], (*_CHOICES["def_type"], None)):
         wrong = _conflicts(data, option, least)
         if wrong < least:
@@ -99,7 +102,9 @@ def _grammar(data: Data) -> Callable[[Meaning], str]:
 
 def _conflicts(data: Data, grammar: tuple, enough: float) -> int:
     """Words too many or too few, slots that were said in two ways, words that said two things; counted up to `enough`."""
-    meant, said_as, wrong = {}, {}, 0
+    meant: dict[str, Slot] = {}
+    said_as: dict[Slot, str] = {}
+    wrong = 0
     for meaning, said in data:
         slots = layout(meaning, *grammar)
         wrong += abs(len(slots) - len(said))

@@ -54,7 +54,7 @@ def _ten(rng: random.Random, counts: list[int]) -> list[int]:
 def _items() -> list[tuple[str, str]]:
     """Our items: (singular, plural)."""
     text = (importlib.resources.files("games") / "resources" / "dond_items.tsv").read_text(encoding="utf-8")
-    return [tuple(line.split("\t")) for line in text.splitlines()]
+    return [(one, many) for one, many in (line.split("\t") for line in text.splitlines())]
 
 
 def target(instance: Mapping) -> str:

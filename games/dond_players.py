@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from games.core import Player, View
 
@@ -44,7 +44,7 @@ class _Table:
             for sentence in re.split(r"[.!?\n]", text) if not mine else ():
                 if re.search("worth|value|point", sentence, re.IGNORECASE):
                     pairs = re.findall(r"([^\W\d]+)\W{1,3}(?:at |is |are |for )?(\d{1,3})\b", sentence.lower())
-                    told |= {self.kind(word): int(value) for word, value in pairs if self.kind(word) is not None}
+                    told |= {kind: int(value) for word, value in pairs if (kind := self.kind(word)) is not None}
         return [told[k] for k in range(len(self.names))] if len(told) == len(self.names) else None
 
     def offer(self) -> tuple[bool, list[int]] | None:
@@ -75,6 +75,7 @@ def _read(view: View) -> _Table:
     groups = {"$N$": r"\d+", "$ITEMS$": r"(?P<items>[^\n]*?)", "$VALUE_FUNCTION$": r"(?P<values>[^\n]*?)"}
     template = "".join(groups.get(word, re.escape(word)) for word in words)
     found = re.match(template + r"(?:\n\n(?P<rest>.*))?\Z", view.seen[0], re.DOTALL)
+    assert found, "the prompt is its template, filled"
     items = [item.partition(" ") for item in found["items"].split(", ")]
     values = [pair.rpartition(": ") for pair in found["values"].split(", ")]
     heard = ([] if found["rest"] is None else [found["rest"]]) + list(view.seen[1:])
@@ -131,11 +132,11 @@ def _list(table: _Table, part: list[int]) -> str:
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in rows if count) or "nothing"
 
 
-def _worth(part: list[int], values: list[int]) -> int:
+def _worth(part: Sequence[int], values: Sequence[int]) -> int:
     return sum(count * value for count, value in zip(part, values))
 
 
-def _rank(table: _Table, part: list[int], theirs: list[int], mode: str) -> tuple[int, int]:
+def _rank(table: _Table, part: Sequence[int], theirs: list[int], mode: str) -> tuple[int, int]:
     """How good a division is for both, by the mode: highest sum, highest product (fair and without waste), nearest to even."""
     me = _worth(part, table.values)
     other = _worth([count - x for count, x in zip(table.counts, part)], theirs)
@@ -146,7 +147,7 @@ def _rank(table: _Table, part: list[int], theirs: list[int], mode: str) -> tuple
 
 def _best(table: _Table, theirs: list[int], mode: str) -> list[int]:
     parts = itertools.product(*(range(count + 1) for count in table.counts))
-    return list(max(parts, key=lambda part: _rank(table, part, theirs, mode)))
+    return list(max(parts, key=lambda part: _rank(table, [*part], theirs, mode)))
 
 
 def _acceptable(table: _Table, part: list[int], theirs: list[int] | None, mode: str) -> bool:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 
 from games import get_to_the_point_players as players
-from games.core import Ask, Game, InstanceError, Outcome, Referee, pool
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, pool
 from games.lexicon import lexicon
 from games.templates import fill
 
@@ -18,7 +18,7 @@ HELPER, SEEKER = "helper", "seeker"
 class _Foul(Exception):
     """A broken rule that ends the episode: an error of form aborts it, an error of play loses it."""
 
-    def __init__(self, status: str, reason: str):
+    def __init__(self, status: Status, reason: str):
         super().__init__(reason)
         self.status, self.reason = status, reason
 

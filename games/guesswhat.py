@@ -9,7 +9,7 @@ import string
 from collections.abc import Mapping
 
 from games import guesswhat_players as players
-from games.core import Ask, Game, InstanceError, Outcome, Referee, split_of
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, split_of
 from games.lexicon import ABSTRACT, categories, lexicon
 from games.templates import fill
 
@@ -82,7 +82,7 @@ def _aborted(turn: int, seat: str, kind: str, reason: str) -> Outcome:
     return Outcome("aborted", math.nan, turn, turn - 1, 1, metrics, reason, seat)
 
 
-def _ended(status: str, turn: int, limit: int, reason: str) -> Outcome:
+def _ended(status: Status, turn: int, limit: int, reason: str) -> Outcome:
     """Requests are counted by the round; `Speed` is scored for a right guess only."""
     metrics: dict[str, float] = dict.fromkeys(FAULTS, 0)
     if status == "success":

@@ -39,12 +39,13 @@ def _check(name: str, arguments: Any) -> None:
     if not isinstance(arguments, Mapping) or arguments.keys() != wanted.keys():
         raise InstanceError(field, f"wanted are the arguments {', '.join(wanted) or '(none)'}")
     for key, parameter in wanted.items():
-        value, kind = arguments[key], KINDS.get(parameter.annotation, str)
+        value: Any = arguments[key]
+        kind = KINDS.get(parameter.annotation, str)
         if not isinstance(value, kind) or (key.endswith("relation") and value not in RELATIONS):
             raise InstanceError(
                 f"{field}.{key}", f"not {' or '.join(RELATIONS) if key.endswith('relation') else kind.__name__}"
             )
-        for pattern in (value if kind is list else [value]) if key in PATTERNS else []:
+        for pattern in (value if isinstance(value, list) else [value]) if key in PATTERNS else []:
             _compiled(f"{field}.{key}", pattern)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from games.core import View
@@ -34,7 +34,7 @@ def read(text: str) -> dict[str, dict[str, Any]]:
     for name, pattern in _patterns().items():
         if hit := pattern.search(text):
             kinds = inspect.signature(CHECKS[name]).parameters
-            convert = {"int": int, "list": lambda value: value.split(", ")}
+            convert: dict[str, Callable[[str], Any]] = {"int": int, "list": lambda value: value.split(", ")}
             found[name] = {key: convert.get(kinds[key].annotation, str)(value) for key, value in hit.groupdict().items()}
     return found
 

@@ -30,14 +30,13 @@ _BLANKS = " \t\n\r\x0b\x0c"
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text; closing quotes and brackets stay with the sentence that they end."""
-    found, start = [], 0
-    for end, following in [*_breaks(text), (len(text.rstrip()), None)]:
-        found.append((start, end))
-        start = following
-    kept, moved = [], 0
-    for (start, end), after in pairwise([*found, None]):
+    breaks = [*_breaks(text), (len(text.rstrip()), len(text))]
+    found = list(zip([0, *(following for _, following in breaks)], (end for end, _ in breaks)))
+    kept: list[str] = []
+    moved = 0
+    for (start, end), after in zip(found, [*found[1:], None]):
         closing = _CLOSING.match(text[slice(*after)]) if after else None
-        start, stop = start + moved, after[0] + len(closing[0].rstrip()) if closing else end
+        start, stop = start + moved, after[0] + len(closing[0].rstrip()) if after and closing else end
         moved = closing.end() if closing else 0
         kept += [text[start:stop]] if closing or text[start:end] else []
     return kept

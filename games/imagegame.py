@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from games.core import Ask, Game, InstanceError, Outcome, Referee, split_of
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, split_of
 from games.grids import SIZE, draw, pattern_field, scatter, shapes, text_field
 from games.imagegame_players import PLAYERS
 
@@ -99,7 +99,7 @@ def _outcome(scores: tuple, commands: list, changes: list, progress: list, reque
         "Average Generated Instruction Length": round(sum(map(len, commands)) / rounds, 4),
         "Average Generated Expression Number of Tokens": round(sum(len(c.split(" ")) for c in commands) / rounds, 4),
     }
-    status = "success" if f1 >= 99 else "lose"
+    status: Status = "success" if f1 >= 99 else "lose"
     return Outcome(status, f1, requests, requests, 0, metrics, reason, progress=tuple(progress))
 
 

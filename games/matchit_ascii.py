@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Mapping
 
 from games import matchit_ascii_players as players
-from games.core import Ask, Game, InstanceError, Outcome, Referee, split_of
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, split_of
 
 A, B = "player_a", "player_b"
 KINDS = ("description", "question", "answer", "decision")
@@ -79,7 +79,7 @@ def _outcome(
     score = 100 if right.get(A) and right.get(B) else 0
     player_score = 50 * sum(right.values())
     if seat is None:
-        status = "success" if score else "lose"
+        status: Status = "success" if score else "lose"
         return Outcome(status, score, requests, parsed, violated, {"Player Score": player_score}, reason)
     official = {"Aborted": 0, "Success": 0, "Lose": 1, "Main Score": 0, "Player Score": player_score}
     metrics = {"Player Score": math.nan} if marked else official

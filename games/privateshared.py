@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 
 from games import privateshared_players as players
 from games.core import Ask, Game, InstanceError, Outcome, Referee
@@ -73,7 +73,7 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     return _finished(table, n)
 
 
-def _probe(question: str, before: tuple, suffixes: list, table: _Table, n: int) -> Generator[Ask, str, int | None]:
+def _probe(question: str, before: tuple, suffixes: Sequence[str], table: _Table, n: int) -> Generator[Ask, str, int | None]:
     """Ask aside until the reply is yes (1) or no (0), five times at most; None if it never is."""
     for attempt in range(TRIES):
         text = f"ME: {suffixes[attempt % len(suffixes)]} {question}"

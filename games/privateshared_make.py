@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import random
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from games.core import split_of
 
@@ -46,7 +47,7 @@ SUFFIXES = (
 )
 
 
-STRANGE = {  # a world that only its instance knows
+STRANGE: dict[str, Any] = {  # a world that only its instance knows
     "what": "Facts",
     "role": "You know some facts, and only you:",
     "partner": "questioner",

@@ -33,12 +33,12 @@ def _slot(texts: dict[str, list[str]], message: str) -> str | None:
 def _shared(view: View, facts: dict[str, str]) -> set[str]:
     """Slots that the questioner has asked for so far, or whose value slipped out."""
     asks, _ = wordings(view.settings, facts)
-    known: set[str | None] = set()
+    known: set[str] = set()
     for message, reply in zip(view.seen, view.said):
         if _aside(message) is None:
-            known.add(_slot(asks, message))
+            known |= {slot} if (slot := _slot(asks, message)) else set()
             known |= {slot for slot, value in facts.items() if value.lower() in reply.lower()}
-    return known - {None}
+    return known
 
 
 def scripted(view: View) -> str:
@@ -47,7 +47,7 @@ def scripted(view: View) -> str:
     asks, probes = wordings(view.settings, facts)
     aside = _aside(message)
     if aside is None:
-        value = facts.get(_slot(asks, message))
+        value = facts.get(_slot(asks, message) or "")
         if value is None or rng.random() < (1 - view.strength) / 2:
             return "ANSWER: " + rng.choice(("I am not sure.", "Let me think about that.", "I would rather not say."))
         return "ANSWER: " + rng.choice(_FORMS).format(value)

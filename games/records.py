@@ -62,15 +62,15 @@ def _line(text: str, experiment: int, instance: int | None = None) -> int:
     """The line on which an experiment, or one of its instances, begins."""
     starts: dict[int, int] = {}
     decoder = json.JSONDecoder()
-    parse = json.decoder.JSONObject
+    parse = json.decoder.JSONObject  # type: ignore[attr-defined]  # of the decoder in Python, which typeshed leaves out
 
     def remember(s_and_end, *rest):
         value, end = parse(s_and_end, *rest)
         starts[id(value)] = s_and_end[1]
         return value, end
 
-    decoder.parse_object = remember
-    decoder.scan_once = json.scanner.py_make_scanner(decoder)
+    decoder.parse_object = remember  # type: ignore[attr-defined]
+    decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
     target = decoder.decode(text)["experiments"][experiment]
     if instance is not None and isinstance(target["game_instances"][instance], dict):
         target = target["game_instances"][instance]
@@ -117,15 +117,15 @@ def replay(record: Mapping) -> tuple[Play, list[str]]:
     play = game.start(record["instance"], record["settings"])
     for seat, text in replies(game, record):
         if play.ask is None:
-            return play, [f"the engine ended ({play.outcome.status}: {play.outcome.reason}) before {seat} said {text[:60]!r}"]
+            return play, [f"the engine ended ({play.ended.status}: {play.ended.reason}) before {seat} said {text[:60]!r}"]
         if play.ask.seat != seat:
             return play, [f"the engine asked {play.ask.seat}, the record has {seat}"]
         play.reply(text)
-    if play.outcome is None:
+    if play.ask is not None:
         return play, [f"the record ended, the engine still asks {play.ask.seat}"]
     if not any(key in record["episode_scores"] for key in COMPARED):
         return play, ["the record holds no scores to compare with"]
-    return play, differences(play.outcome, record["episode_scores"])
+    return play, differences(play.ended, record["episode_scores"])
 
 
 def differences(outcome: Outcome, scores: Mapping[str, Any]) -> list[str]:

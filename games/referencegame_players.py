@@ -53,7 +53,7 @@ def giver(view: View) -> str:
             [*words]
             for size in (1, 2)
             for words in itertools.combinations(out, size)
-            if set().union(*map(out.get, words)) == {0, 1}
+            if set().union(*(out[each] for each in words)) == {0, 1}
         )
     return f"Expression: {view.rng.choice(['the grid with', 'the one that has'])} {' and '.join(chosen)}"
 

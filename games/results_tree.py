@@ -65,9 +65,8 @@ def write(folder: str | Path, model_name: str, plays: Iterable[Play], gen_args: 
 
 def _run(path: Path, models: dict, played: list[str], now: str) -> dict:
     """What run.json says, with what it said before about other games."""
-    before = (
-        _load(path) if path.exists() else {"clem_version": CLEM_VERSION, "created": now, "player_models": models, "games": {}}
-    )
+    first = {"clem_version": CLEM_VERSION, "created": now, "player_models": models, "games": {}}
+    before: dict[str, Any] = _load(path) if path.exists() else first
     times = {"game_path": "", "benchmark_start": now, "benchmark_end": now, "duration": "0:00:00", "duration_seconds": 0.0}
     return before | {
         "games": before["games"] | {name: {**times, "num_instances": played.count(name)} for name in sorted(set(played))}
@@ -76,14 +75,14 @@ def _run(path: Path, models: dict, played: list[str], now: str) -> dict:
 
 def _episode(play: Play, meta: dict, models: dict, now: str) -> dict[str, dict]:
     """File name -> content for one episode."""
-    game, official, rounds = play.game, play.outcome.official(), _rounds(play)
+    game, official, rounds = play.game, play.ended.official(), _rounds(play)
     model = models["0"]["model_spec"]["model_name"]
     first = 0 if game.name.startswith("ta_") else 1  # the seats of TextArena are counted from 0
     names = {seat: f"Player {i}" for i, seat in enumerate(game.seats, first)}
     players = {GM: {"game_role": "Game Master", "model_name": "programmatic"}}
     players |= {names[s]: {"game_role": role, "model_name": model, "seat": s} for s, role in zip(game.seats, game.roles)}
     turns = [[event for ask, reply in exchanges for event in _events(names, ask, reply, now)] for exchanges in rounds]
-    turns[-1].append(_event(GM, GM, now, play.outcome.status, play.outcome.reason))
+    turns[-1].append(_event(GM, GM, now, play.ended.status, play.ended.reason))
     meta = {**meta, "clem_version": CLEM_VERSION, "round_count": len(rounds), "completed": True}
     by_round = game.name in BY_ROUND or game.name.startswith("ta_")
     round_scores = {str(i): {"Request Count": len(exchanges)} for i, exchanges in enumerate(rounds)}
@@ -159,7 +158,8 @@ def _call(text: str, reply: str, model: str, now: str) -> dict:
 
 def _counts(official: Mapping[str, Any], rounds: list[list[Exchange]]) -> dict[str, list[int]]:
     """The request counts as one number a round; which rounds were violated is not kept: the last ones are taken."""
-    requests, rest, violated = [len(exchanges) for exchanges in rounds], official["Violated Request Count"], []
+    requests, rest = [len(exchanges) for exchanges in rounds], official["Violated Request Count"]
+    violated: list[int] = []
     for count in reversed(requests):
         violated.insert(0, min(count, rest))
         rest -= violated[0]

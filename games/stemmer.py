@@ -69,8 +69,7 @@ _STEP3 = {
     "ness": "",
     "ful": "",
 }
-_STEP4 = ("ement", "ance", "ence", "able", "ible", "ment", "ant", "ent", "ism", "ate", "iti", "ous", "ive", "ize", "ion")
-_STEP4 += ("al", "er", "ic")
+_STEP4 = tuple("ement ance ence able ible ment ant ent ism ate iti ous ive ize ion al er ic".split())
 
 
 def stem(word: str) -> str:

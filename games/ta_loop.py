@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from games.core import Ask, Game, InstanceError, Outcome, split_of
+from games.core import Ask, Game, InstanceError, Outcome, Status, split_of
 from games.templates import fill
 
 WARNING = "attempted an invalid move"  # a reply with these words counts as violated, even if it is a valid move
@@ -63,13 +63,13 @@ def game(
     name: str,
     seat: str,
     role: str,
-    levels: Mapping[str, Mapping],
+    levels: Mapping[str, Any],
     texts: Mapping[str, Mapping[str, str]],
     **parts: Any,
 ) -> Game:
     """The entry of a game of one seat; `parts` are the other fields of `Game`.
 
-    levels: name -> `env_specs` of fresh instances. texts: by form.
+    levels: name -> `env_specs` of fresh instances, or what a `generate` among `parts` reads. texts: by form.
     """
     parts.setdefault("fields", {"env_specs": dict, "seed": int})
     parts.setdefault("generate", lambda rng, level, split: fresh(rng, split, levels[level], parts["target"]))
@@ -158,7 +158,7 @@ class Loop:
         self.reach(reward)
         return self._outcome("success" if reward == 1 else "lose", reward, reason)
 
-    def _outcome(self, status: str, reward: float, reason: str) -> Outcome:
+    def _outcome(self, status: Status, reward: float, reason: str) -> Outcome:
         """Officially no episode is lost: it is a success, aborted, or neither."""
         aborted = status == "aborted"
         score = float("nan") if aborted else 100 * reward

@@ -23,7 +23,8 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     """Guesses until the code is found, the turns are used up, or two replies in a row hold no new guess."""
     loop, limit = Loop(SEAT, ta_loop.texts(settings, PROMPTS)), ta_loop.spec(instance, "max_turns", 0, 10**6)
     code, top = secret(instance), instance["env_specs"]["num_numbers"]
-    repeats, guesses = ta_loop.flag(instance, "duplicate_numbers"), []
+    repeats = ta_loop.flag(instance, "duplicate_numbers")
+    guesses: list[list[int]] = []
     # the limit is compared before a guess is counted, so there is one guess more
     known = {"LENGTH": len(code), "TOP": top, "TURNS": limit + 1, "EXAMPLE": shown(range(len(code), 0, -1))}
     loop.tell("intro", **known, REPEATS=loop.texts["repeats" if repeats else "no_repeats"])

@@ -45,6 +45,7 @@ class Known(NamedTuple):
 
 def know(view: View) -> Known:
     size = _SIZE.search(view.seen[0])
+    assert size, "every prompt tells the length and the numbers"
     answers = [
         (tuple(read(guess)), (int(found[1]), int(found[2])))
         for guess, answer in zip(view.said, view.seen[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from typing import Any
 
 from games import ta_loop, ta_sokoban_make
 from games import ta_sokoban_players as players
@@ -14,7 +15,7 @@ from games.ta_steps import LISTED, read
 
 SEAT = "pusher"
 # level -> how many steps the shortest solution takes, and `env_specs`
-LEVELS = {
+LEVELS: dict[str, tuple[range, dict[str, Any]]] = {
     "one": (range(4, 13), {"dim_room": [6, 6], "max_turns": 15, "num_boxes": 1}),
     "two": (range(8, 19), {"dim_room": [6, 6], "max_turns": 25, "num_boxes": 2}),
     "three": (range(10, 26), {"dim_room": [6, 6], "max_turns": 30, "num_boxes": 3}),
@@ -63,7 +64,7 @@ def draw(instance: Mapping) -> Room:
     return ta_sokoban_make.draw(*size, ta_loop.spec(instance, "num_boxes", 1, 10), seed)
 
 
-def _read(board: object) -> Room:
+def _read(board: Any) -> Room:
     """The room of a board, checked."""
     good = isinstance(board, list) and board and all(isinstance(row, str) and set(row) <= set(SIGNS) for row in board)
     if not good or len({len(row) for row in board}) > 1 or len(board[0]) < 3:

@@ -118,7 +118,8 @@ def _stuck(state: Sequence[int], fixed: Sequence[int], columns: int) -> bool:
 
 def _pull(start: bytes, fixed: bytes, targets: Sequence[int], columns: int) -> tuple[int, bytes]:
     """(score, state) that a search in depth finds first among the best."""
-    best, seen = (-1, start), set()
+    best = (-1, start)
+    seen: set[bytes] = set()
     apart = lambda a, b: abs(a // columns - b // columns) + abs(a % columns - b % columns)
 
     def visit(state: bytes, at: int, boxes: tuple[int, ...], pulls: int, left: int) -> None:

@@ -8,7 +8,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from games import taboo_players as players
-from games.core import Ask, Game, InstanceError, Outcome, Referee, pool
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, pool
 from games.lexicon import BANDS, lexicon, stop_words
 from games.stemmer import stem
 from games.templates import fill
@@ -58,7 +58,7 @@ def forbidden(clue: str, words: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def _outcome(status: str, turn: int, reason: str, seat: str | None = None) -> Outcome:
+def _outcome(status: Status, turn: int, reason: str, seat: str | None = None) -> Outcome:
     """Requests are counted by the round, whoever spoke in it."""
     score = {"success": 100 / turn, "lose": 0, "aborted": math.nan}[status]
     violated = int(status == "aborted")

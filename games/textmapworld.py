@@ -51,7 +51,7 @@ def referee(goal: str, instance: Mapping, settings: Mapping) -> Referee:
     for _ in range(ROUNDS):
         reply = yield Ask(SEAT, text)
         action, drawing = read(reply)
-        room = world.leads.get((path[-1], action))
+        room = world.leads.get((path[-1], action)) if action else None
         if room is not None:
             path.append(room)
             graph = drawing
@@ -72,14 +72,15 @@ def _reader(instance: Mapping, drawn: bool) -> Callable[[str], tuple[str | None,
 
     def plain(reply: str) -> str | None:
         step, end = go.search(reply), stop.search(reply)
-        return None if bool(step) == bool(end) else "DONE" if end else step[1]
+        return step[1] if step and not end else "DONE" if end and not step else None
 
     def with_graph(reply: str) -> tuple[str | None, Any]:
         reply = reply.replace("\n", "").strip()
+        assert whole, "read only where graphs are drawn"
         found = whole.search(reply)
         action = plain(found[1]) if found else None
         try:
-            said = _literal(found[0]) if action else {}
+            said = _literal(found[0]) if found and action else {}
         except UNREADABLE:  # the format looks right, but it is no Python literal: nobody can process it
             return None, None
         if action == "DONE":
@@ -190,7 +191,7 @@ def read_world(instance: Mapping) -> World:
         exits = {room: list(directions) for room, directions in read["Directions"]}
         leads = {(move["node"], way): room for move in read["Moves"] for way, room in move["node_moves"]}
         edges = {frozenset((a, b)) for a, b in read["Graph_Edges"]}
-        near = {room: set() for room in read["Graph_Nodes"]}
+        near: dict[str, set[str]] = {room: set() for room in read["Graph_Nodes"]}
         ways = {(room, way) for room in exits for way in exits[room]}
         passages = {frozenset((room, to)) for (room, _), to in leads.items()}
     except (TypeError, ValueError, KeyError) as error:  # an instance from outside

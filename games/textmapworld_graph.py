@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Set
 from typing import Any
 
-Near = Mapping[Any, Set]
+Near = Mapping[Any, set | frozenset]
 DIRECTIONS = {"north": (0, 1), "south": (0, -1), "east": (1, 0), "west": (-1, 0)}
 FAR_OFF = 100  # an edit distance from which on the similarity is 0 to the last bit
 PATIENCE = 100_000  # assignments tried for an edit distance; the official maps need some thousands at most
@@ -33,7 +33,7 @@ def first_steps(near: Near, here: Any, visited: Set) -> set:
     As the official scorer has it: a walk goes on to rooms new to it, and only where there are none back to any neighbour.
     """
     frontier = set().union(*(near[room] for room in visited)) - visited
-    walks = [(here,)]
+    walks: list[tuple[Any, ...]] = [(here,)]
     while True:
         walks = [(*walk, room) for walk in walks for room in (near[walk[-1]].difference(walk) or near[walk[-1]])]
         found = {walk[1] for walk in walks if frontier.issubset(walk)}

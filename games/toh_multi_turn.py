@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from games import toh_multi_turn_players as players
-from games.core import Ask, Game, InstanceError, Outcome, Referee, split_of
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, split_of
 from games.toh_multi_turn_board import GOAL, Board, distance
 
 SEAT = "hopper"
@@ -27,7 +27,7 @@ def referee(instance: Mapping, settings: Mapping) -> Referee:
     valid = invalid = violated = errors = 0
     progress: list[float] = []
 
-    def end(status: str, reason: str, **metrics: Any) -> Outcome:
+    def end(status: Status, reason: str, **metrics: Any) -> Outcome:
         score = {"success": 100, "lose": 0, "aborted": math.nan}[status]
         metrics = {"Optimal Steps": first, "Valid Moves": valid, "Invalid Moves": invalid, "Main Score": score} | metrics
         requests, seat = len(progress), SEAT if status == "aborted" else None

@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Generator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from games import wordle_players
-from games.core import Ask, Game, InstanceError, Outcome, Referee
+from games.core import Ask, Game, InstanceError, Outcome, Referee, Status, Suite
 from games.wordle_words import (
     CRAZY_COLOURS,
     LENGTH,
@@ -143,7 +143,7 @@ class _Table:
 
     def outcome(self, score: float, foul: _Foul | None = None) -> Outcome:
         """The end, by a foul or with a Main Score (0: not found)."""
-        status = "aborted" if foul else "success" if score else "lose"
+        status: Status = "aborted" if foul else "success" if score else "lose"
         reason = foul.reason if foul else "the word was found" if score else "no rounds left"
         requests, violated = len(self.progress), foul.violated if foul else 0
         repeated = math.nan if foul else len(self.committed) - len(set(self.committed))
@@ -175,7 +175,7 @@ def _setting(settings: Mapping, path: str, kind: type) -> Any:
     return value
 
 
-def _game(name: str, suite: Literal["indomain", "outofdomain"], variant: Variant) -> Game:
+def _game(name: str, suite: Suite, variant: Variant) -> Game:
     clue, critic = variant.clue, variant.critic
     return Game(
         name=name,

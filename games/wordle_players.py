@@ -115,7 +115,7 @@ def _choose(candidates: list[str], rng: random.Random) -> str:
     if len(candidates) < 3:
         return rng.choice(candidates)
     often = Counter("".join(candidates))
-    ten = sorted(candidates, key=lambda word: sum(map(often.get, set(word))), reverse=True)[:10]
+    ten = sorted(candidates, key=lambda word: sum(often[letter] for letter in set(word)), reverse=True)[:10]
     sample = rng.sample(candidates, min(40, len(candidates)))
     return min(ten, key=lambda guess: sum(n * n for n in Counter(colour(guess, word) for word in sample).values()))
 
@@ -192,7 +192,7 @@ def _judged(text: str, view: View) -> tuple[str, str, str]:
     names = ("clue_lang", "explanation_lang", "guess_lang")
     shape = "\n".join(f"{re.escape(tag[name])} ([^\n]*)" for name in names)
     found = re.match(shape, text.removeprefix(view.settings["guesser_critic_prompt"] + "\n\n"))
-    return found.groups() if found else ("", "", "")
+    return (found[1], found[2], found[3]) if found else ("", "", "")
 
 
 def _misfit(word: str, explanation: str) -> str:

@@ -62,7 +62,8 @@ def save(folder: str | Path, c: ModelConfig, params: model.Params, base: str, dt
     """Writes the adapters as PEFT does; base: the path or name of the model that they belong to."""
     if c.lora is None:
         raise ValueError(f"{folder}: the model has no adapters")
-    folder, layers, tensors, ranks = Path(folder), params["layers"], {}, {}
+    folder, layers, ranks = Path(folder), params["layers"], {}
+    tensors: dict[str, np.ndarray] = {}
     for module, layouts in modules(c).items():
         if _name(layouts[0]) not in c.lora.targets:
             continue
@@ -175,7 +176,7 @@ def _problems(
     c: ModelConfig, module: str, layouts: Sequence[Layout], each: Mapping[int, Mapping[str, np.ndarray]]
 ) -> list[str]:
     """What is wrong with the adapters of one module in all layers."""
-    there = {int(re.search(r"layers\.(\d+)\.", name).group(1)) for name in layouts[0].names}
+    there = {int(number) for name in layouts[0].names for number in re.findall(r"layers\.(\d+)\.", name)[:1]}
     problems = [f"{module} of layer {i} has no adapter" for i in sorted(there - each.keys())]
     problems += [f"{module} of layer {i} is not part of the model" for i in sorted(each.keys() - there)]
     outputs, inputs = layouts[0].their_shape
@@ -198,7 +199,7 @@ def _from_peft(
             a, b = each[i]["A"], each[i]["B"]
             up = _up_layout(layout, len(a))
             downs.append(a.T.reshape(*(layout.sizes[x] for x in layout.theirs[1]), len(a)))
-            ups.append(up.read(lambda index, b=b: b[index], (slice(None),) * len(up.ours)))
+            ups.append(up.read(b.__getitem__, (slice(None),) * len(up.ours)))
         pair = np.stack(downs), np.stack(ups)
         found[_name(layout)] = _without_idle(*pair) if len(layouts) > 1 else pair
     return found

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from playpen_jax import config as configs
 from playpen_jax import model, optim, sharding, update
@@ -64,14 +64,19 @@ def lower_update(config: configs.Config, c: model.ModelConfig, way: ModuleType, 
     tx = optim.make(config.optim, config.steps * way.updates(config))
     moving = config.algorithm == "grpo" and way.moves(config)  # a reference that is part of the state
     at = update.state_shardings(c, tx, mesh, moving)
-    weights, step = model.abstract(c), jax.ShapeDtypeStruct((), jnp.int32)
+    weights = model.abstract(c)
+    step: Any = jax.ShapeDtypeStruct((), jnp.int32)
     trained = model.split(weights)[0]
     state = TrainState(weights, jax.eval_shape(tx.init, trained), step, trained if moving else None)
     state = placed(state, at)
     place = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
-    whole = lambda dtype: jax.ShapeDtypeStruct((1, config.batch.micro, config.batch.length), dtype, sharding=place)
+
+    def whole(dtype: Any) -> Any:
+        return jax.ShapeDtypeStruct((1, config.batch.micro, config.batch.length), dtype, sharding=place)
+
     ints, floats = ("tokens", "positions", "segment_ids"), ("mask", "advantages", "logps")
-    batch = Batch(**dict.fromkeys(ints, whole(jnp.int32)), **dict.fromkeys(floats, whole(jnp.float32)))
+    fields = {**dict.fromkeys(ints, whole(jnp.int32)), **dict.fromkeys(floats, whole(jnp.float32))}
+    batch = Batch(**fields)
     if config.algorithm == "dpo" and config.dpo.shared_prefix:
         batch = dataclasses.replace(batch, branches=whole(jnp.int32))
     if config.algorithm == "grpo":
@@ -80,13 +85,13 @@ def lower_update(config: configs.Config, c: model.ModelConfig, way: ModuleType, 
     return way.program(config, c, tx, mesh, at).lower(state, ref, batch, placed(step, sharding.replicated(mesh)))
 
 
-def lines_of(config: configs.Config, mesh: Mesh | AbstractMesh) -> int:
+def lines_of(config: configs.Config, mesh: sharding.AnyMesh) -> int:
     """Rows of the sampler on one shard of those that speak at once."""
     r, shards = config.rollout, store.shard_count(mesh)
     return -(-r.rows // (shards * r.cohorts))
 
 
-def abstract_cache(config: configs.Config, c: model.ModelConfig, mesh: Mesh | AbstractMesh) -> Any:
+def abstract_cache(config: configs.Config, c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
     """The sampler's pages and seats, and the windows of those who speak; shards over data and fsdp, heads over tensor."""
     r, shards, lines = config.rollout, store.shard_count(mesh), lines_of(config, mesh)
     seats, span = -(-r.dialogues // shards) or 4 * lines * r.cohorts, -(-r.context // store.PAGE)

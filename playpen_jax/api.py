@@ -41,7 +41,7 @@ def play(
     given = players if isinstance(players, Mapping) else dict.fromkeys(game.seats, players)
     policies = list(dict.fromkeys(player for player in given.values() if isinstance(player, Policy)))
     names = {policy: f"policy{i}" if i else "policy" for i, policy in enumerate(policies)}
-    seats = seating(game, {seat: names.get(player, player) for seat, player in given.items()}, "scripted")
+    seats = seating(game, {seat: names[x] if isinstance(x, Policy) else x for seat, x in given.items()}, "scripted")
     check_seats(game, seats, names.values())
     if form is None:
         form = policies[0].trained()["form"] if policies else "full"

@@ -61,7 +61,7 @@ def record(game: Game, episodes: int) -> list[Script]:
         settings = game.settings(instance["level"], "full")
         players = {seat: (game.players[seat]["scripted"], strength) for seat in (*game.seats, *game.chance)}
         play = play_out(game.start(instance, settings), players, seed=instance["game_id"])
-        scripts.append(Script(instance, settings, tuple(reply for _, reply in play.history), play.outcome.status))
+        scripts.append(Script(instance, settings, tuple(reply for _, reply in play.history), play.ended.status))
     return scripts
 
 

@@ -32,7 +32,7 @@ from playpen_jax.sampler.sampler import Sampler
 from playpen_jax.sampler.store import PAGE, Where
 from playpen_jax.types import Episode
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "10m": dict(vocab=4096, dim=256, layers=8, heads=8, kv_heads=2, head_dim=32, mlp=1280),
     "1b": dict(vocab=128_256, dim=2048, layers=16, heads=32, kv_heads=8, head_dim=64, mlp=8192),
     "8b": dict(vocab=128_256, dim=4096, layers=32, heads=32, kv_heads=8, head_dim=128, mlp=14_336, tied=False),
@@ -226,7 +226,8 @@ def paced_jobs(episodes: int, context: int) -> list[Job]:
     for i in range(episodes):
         lengths = [quantile(PROMPTS, rng.random())]
         lengths += [quantile(MESSAGES, rng.random()) for _ in range(quantile(TURNS, rng.random()) - 1)]
-        fitting, total = [], 0
+        fitting: list[int] = []
+        total = 0
         for length in (max(1, n // CHARACTERS) for n in lengths):
             total += length + REPLIES[-1] // CHARACTERS
             if not fitting or total < context:
@@ -258,7 +259,7 @@ class _Refills:
                 self.last = sampler.counters.sampled, max(sampler.counters.row_steps, 1)
             return replies
 
-        sampler.run = run
+        sampler.run = run  # type: ignore[method-assign]  # it looks at each of these calls
 
     def __call__(self) -> float:
         return self.last[0] / self.last[1]
@@ -287,9 +288,9 @@ def measure(options: Any) -> Iterator[dict]:
     how = Sampling(options.temperature)
     for cohorts in options.cohorts:
         more = {"dialogues": 4 * options.rows, "cohorts": cohorts}
-        sampler = Sampler(learner.config, options.rows, 512, how, learner.chat.stops, 4, **more)
+        sampler = Sampler(learner.config, options.rows, 512, how, learner.speech.stops, 4, **more)
         for _ in range(2):
-            _, line = play(sampler, learner.params, learner.chat, todo, limits)
+            _, line = play(sampler, learner.params, learner.speech, todo, limits)
         yield {"what": f"episodes of {', '.join(options.games)}"} | line
     yield paced(c, params, options.rows, options.episodes, 2 * options.context, cohorts=options.cohorts[-1])
 
@@ -322,9 +323,9 @@ def grow_here(wanted: str) -> None:
     devices = jax.device_count()
     mesh = sharding.make_mesh(configs.Mesh()) if devices > 1 else None
     for n in (n for n in options.grow if n % devices == 0):
-        sampler = Sampler(learner.config, n, 512, Sampling(1.0), learner.chat.stops, 4, dialogues=4 * n, mesh=mesh)
+        sampler = Sampler(learner.config, n, 512, Sampling(1.0), learner.speech.stops, 4, dialogues=4 * n, mesh=mesh)
         for _ in range(2):
-            _, line = play(sampler, learner.params, learner.chat, todo, limits)
+            _, line = play(sampler, learner.params, learner.speech, todo, limits)
         print(json.dumps({"what": "growth", "devices": devices} | line), flush=True)
 
 

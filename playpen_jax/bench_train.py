@@ -57,7 +57,9 @@ class Timer:
     """Seconds of calls by the clock and by the processor, and the best of each."""
 
     def __init__(self, call: Callable[[], Any]):
-        self.call, self.clock, self.processor = call, [], []
+        self.call = call
+        self.clock: list[float] = []
+        self.processor: list[float] = []
         jax.block_until_ready(call())  # compiles
 
     def run(self) -> None:
@@ -97,9 +99,9 @@ def updates(c: model.ModelConfig, options: argparse.Namespace) -> Callable[[], A
     state = update.fresh_state(tx, jax.jit(fresh, out_shardings=at.params)(jax.random.key(0)), at)
     apply = update.make(c, lambda batch, logps, ref: sft.loss(batch, logps), tx, mesh, at)
     shape = (options.rows * options.micro, options.length)
-    tokens = np.random.default_rng(0).integers(0, c.vocab, shape).astype(np.int32)
-    places = np.broadcast_to(np.arange(options.length, dtype=np.int32), shape)
-    ones = np.ones(shape, np.float32)
+    tokens: Any = np.random.default_rng(0).integers(0, c.vocab, shape).astype(np.int32)
+    places: Any = np.broadcast_to(np.arange(options.length, dtype=np.int32), shape)
+    ones: Any = np.ones(shape, np.float32)
     batch, used = micro_batches(Batch(tokens, places, np.ones_like(tokens), ones, ones, np.zeros_like(ones)), options.rows)
 
     def call() -> Any:

@@ -9,6 +9,7 @@ import dataclasses
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -104,10 +105,12 @@ class Frame:
     low: float
     high: float
 
-    def x(self, steps: np.ndarray | float) -> np.ndarray | float:
+    def x(self, steps: Any) -> Any:
+        """Of one step, or of an array of them."""
         return LEFT + (WIDTH - LEFT - RIGHT) * (steps - self.start) / (self.end - self.start)
 
-    def y(self, values: np.ndarray | float) -> np.ndarray | float:
+    def y(self, values: Any) -> Any:
+        """Of one value, or of an array of them."""
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (values - self.low) / (self.high - self.low)
 
 
@@ -170,6 +173,7 @@ def _line(s: Series, frame: Frame, weight: str = "line", raw: bool = True) -> st
 
 
 def _points(s: Series, frame: Frame) -> str:
+    assert s.errors is not None
     xs, ys = frame.x(s.steps), frame.y(s.values)
     parts = [f'<path class="dash s{s.color}" d="{_path(xs, ys)}"/>']
     for step, value, error, x, y in zip(s.steps, s.values, s.errors, xs, ys):
@@ -214,8 +218,9 @@ def learning_curve_svg(runs: Sequence[Sequence[Mapping]], key: str, title: str =
 
     Raises `ValueError` if a run lacks the metric, or if they share no step.
     """
-    lines = [series(rows, key, f"seed {i}") for i, rows in enumerate(runs)]
-    if not lines or None in lines:
+    found = [series(rows, key, f"seed {i}") for i, rows in enumerate(runs)]
+    lines = [line for line in found if line is not None]
+    if not lines or len(lines) < len(runs):
         raise ValueError(f"a run has no values of {key!r}")
     steps = lines[0].steps
     for line in lines[1:]:

@@ -324,7 +324,7 @@ def check(node: Any, where: str, prefix: str = "") -> None:
     """Raise `ConfigError` for a value that is not of its setting's type, as a config file can give it."""
     for name, kind in typing.get_type_hints(type(node)).items():
         value = getattr(node, name)
-        if dataclasses.is_dataclass(kind) and isinstance(value, kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, kind):
             check(value, where, f"{prefix}{name}.")
         elif not fits(value, kind):
             raise ConfigError(f"{where}: '{prefix}{name}' wants {_kind(kind)}, not {value!r}")

@@ -109,8 +109,8 @@ def constant(rows: Sequence[Mapping], keys: Sequence[str]) -> bool:
 
 def figure(rows: Sequence[Mapping], group: str, keys: Sequence[str]) -> str:
     """The chart of one metric, or of one family of them."""
-    lines = [series(rows, key, line_name(key)) for key in keys]
-    lines = sorted(filter(None, lines), key=lambda line: -np.mean(line.values))
+    found = [line for key in keys if (line := series(rows, key, line_name(key)))]
+    lines = sorted(found, key=lambda line: -np.mean(line.values))
     if not lines:
         return ""
     lines = [dataclasses.replace(line, color=min(i, style.COLORS - 1)) for i, line in enumerate(lines)]
@@ -152,9 +152,9 @@ def measured(evaluations: Sequence[tuple[int, Table]], game: str, key: str, name
     return Series(name, np.array([step for step, _ in found], float), values, color, errors)
 
 
-def card(title: str, note: str, lines: Sequence[Series | None], low: float | None, stacked: bool = False) -> str:
+def card(title: str, note: str, given: Sequence[Series | None], low: float | None, stacked: bool = False) -> str:
     """A chart under its title and where its lines end; empty if there is no line."""
-    lines = [line for line in lines if line is not None]
+    lines = [line for line in given if line is not None]
     if not lines:
         return ""
     ends = [(line, f"{line.name} {number(line.last)}") for line in lines]

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--version", default="1.0.0")
     options.add_argument("--skip", action="store_true", help="leave bad rows out instead of stopping")
     args = options.parse_args(argv)
-    readers = []
+    readers: list[Reader] = []
 
     def read() -> Iterator[Row]:
         readers.append(Reader(args.skip, quiet=bool(readers)))

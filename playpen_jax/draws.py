@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -67,11 +67,11 @@ def held_out_jobs(config: configs.Config) -> list[Job]:
 def epoch_order(count: int, seed: int, first: int, n: int) -> np.ndarray:
     """Which of `count` examples are the `first`-th and the n - 1 after it, int [n]: every epoch has an order of its own."""
     places = np.arange(first, first + n)
-    orders = {e: np.random.default_rng([seed, e]).permutation(count) for e in set(places // count)}
+    orders = {e: np.random.default_rng([seed, int(e)]).permutation(count) for e in set(places // count)}
     return np.array([orders[place // count][place % count] for place in places])
 
 
-def scripted_dialogue(config: configs.Config, number: int) -> list[list[Message]]:
+def scripted_dialogue(config: configs.Config, number: int) -> Sequence[Sequence[Message]]:
     """What each learner's seat saw and said in the scripted episode `number`: one list of messages per seat.
 
     The strength is drawn from `sft.strengths`; with probability `sft.broken` one of the seats breaks the format.

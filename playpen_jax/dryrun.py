@@ -144,7 +144,7 @@ def report(config: configs.Config, way: ModuleType, topology: str | None) -> dic
     c = model_of(config, chip)
     bytes_of = needs(config, c, way, mesh)
     total, limit = sum(bytes_of.values()), place.memory
-    found = {
+    found: dict[str, Any] = {
         "place": place.name,
         "devices": place.devices,
         "mesh": dict(mesh.shape),
@@ -153,7 +153,7 @@ def report(config: configs.Config, way: ModuleType, topology: str | None) -> dic
         "memory_per_device": limit,
         "fits": None if limit is None else total <= FITS * limit,
     }
-    if place.topology:
+    if chip and limit and place.topology:
         found["compiled"] = aot.compile_run(config, c, way, place.topology, limit)
         for program in found["compiled"].values():
             program |= roofline(program, chip)

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import games
 from games.core import SPLITS
@@ -69,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         learner = None if players.is_remote(args.checkpoint) else policy.load(args.checkpoint)
         if learner and learner.chat is None:
             raise ValueError(f"--checkpoint={args.checkpoint} has no tokenizer")
-        trained = learner.trained() if learner else {"form": "full", "players": ()}
-        form = args.form or trained["form"]
+        trained: dict[str, Any] = learner.trained() if learner else {"form": "full", "players": ()}
+        form: str = args.form or trained["form"]
         specs = trained["players"] if args.players is None else tuple(filter(None, args.players.split(",")))
         todo, how = suites.jobs(args, names, form, specs), Sampling(args.temperature)
         suites.check(args, todo)

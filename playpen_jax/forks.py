@@ -28,7 +28,7 @@ class Branch:
     play: Play
     seat: str
     number: int
-    history: list[Message]
+    history: Sequence[Message]
     reply: str | None = None
 
     def score(self) -> float:
@@ -47,7 +47,7 @@ def branches(job: Job, episode: Episode, count: int) -> list[Branch]:
         play = job.game.start(job.instance, job.settings, job.form)
         for turn in episode.turns[:place]:
             play.reply(turn.reply)
-        found.append(Branch(job, play, play.ask.seat, number, play.messages()))
+        found.append(Branch(job, play, play.asked.seat, number, play.messages()))
     return found
 
 
@@ -60,7 +60,7 @@ def play_on(found: Sequence[Branch], policies: Mapping[str, Policy], settings: c
         if not waiting:
             return
         for name, policy in policies.items():
-            asked = [b for b in waiting if b.job.seats[b.play.ask.seat] == name]
+            asked = [b for b in waiting if b.job.seats[b.play.asked.seat] == name]
             how = (settings.max_tokens, settings.temperature, seed + turn, settings.top_k, settings.top_p)
             replies = policy.generate([b.play.messages() for b in asked], *how)
             for branch, reply in zip(asked, replies, strict=True):

@@ -46,7 +46,7 @@ def load(config: configs.Config, cast: dict[str, dict[str, str]]) -> dict[str, p
     """The policies that sit somewhere."""
     asked = {player for seats in cast.values() for player in seats.values()}
     paths = {players.LEARNER: config.model.path, FROZEN: config.collect.frozen}
-    found = {name: policy.load(path, config.model.dtype) for name, path in paths.items() if name in asked}
+    found = {name: policy.load(path, config.model.dtype) for name, path in paths.items() if path and name in asked}
     for name, loaded in found.items():
         if loaded.chat is None:
             raise ValueError(f"{paths[name]}: no tokenizer, so it cannot play")
@@ -58,9 +58,9 @@ def table(config: configs.Config, policies: dict[str, policy.Policy]) -> rollout
     r, samplers = config.rollout, {}
     for name, loaded in policies.items():
         how = Sampling(r.temperature, r.top_k, r.top_p)
-        samplers[name] = Sampler(loaded.config, r.rows, r.context, how, loaded.chat.stops, r.chunk)
+        samplers[name] = Sampler(loaded.config, r.rows, r.context, how, loaded.speech.stops, r.chunk)
         samplers[name].load(loaded.params)
-    chats = {name: loaded.chat for name, loaded in policies.items()}
+    chats = {name: loaded.speech for name, loaded in policies.items()}
     return rollout.Rollout(samplers, chats, rollout.Limits(r.max_tokens, r.max_turns), temperature=r.temperature)
 
 
@@ -113,7 +113,8 @@ def open_folder(config: configs.Config, folder: Path) -> None:
 
 def play(config: configs.Config, folder: Path, cast: dict[str, dict[str, str]], policies: dict[str, policy.Policy]) -> Counter:
     """Play what is not yet there, part by part; a part that was written is whole. Returns the counts of this run."""
-    c, counts, at = config.collect, Counter(), table(config, policies)
+    c, at = config.collect, table(config, policies)
+    counts: Counter[str] = Counter()
     names = {players.LEARNER: str(config.model.path), FROZEN: str(c.frozen)}
     for first in tqdm(range(0, c.instances, c.part), desc="collect", unit="part", disable=None):
         name = f"part_{first:08d}.jsonl"

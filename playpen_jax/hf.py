@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -78,8 +78,9 @@ def _open(folder: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
     index = _json(folder / INDEX).get("weight_map") if not (folder / WEIGHTS).exists() else {"": WEIGHTS}
     if not isinstance(index, dict) or not all(isinstance(name, str) and Path(name).name == name for name in index.values()):
         raise ValueError(f"{folder / INDEX}: no weight_map from tensors to plain file names")
-    prefixes = WRAPPED.get(_json(folder / "config.json").get("model_type"), (None, {"": ""}))[1]
-    found, problems = {}, []
+    prefixes = WRAPPED.get(_json(folder / "config.json").get("model_type", ""), ("", {"": ""}))[1]
+    found: dict[str, _Tensor] = {}
+    problems: list[str] = []
     for name in sorted(set(index.values())):
         try:
             file = stack.enter_context(safe_open(folder / name, framework="numpy"))
@@ -94,7 +95,8 @@ def _open(folder: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
     return found
 
 
-class _Tensor(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Tensor:
     """A tensor of an open file, of which nothing is read yet."""
 
     file: Any
@@ -144,7 +146,7 @@ def load(
     folder: str | Path,
     dtype: str = "float32",
     shardings: model.Params | None = None,
-    base: str | None = None,
+    base: Literal["int8", "nf4"] | None = None,
 ) -> tuple[model.ModelConfig, model.Params]:
     """Reads config.json and model.safetensors, or its shards; weights and computing type become `dtype`.
 
@@ -157,7 +159,7 @@ def load(
     layouts = families.layouts(c, FAMILIES[c.family])
     shapes, tree = jax.tree.flatten(model.abstract(c))
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    places = [here] * len(layouts) if shardings is None else tree.flatten_up_to(shardings)
+    places = [here] * len(layouts) if shardings is None else jax.tree.leaves(shardings)
     with contextlib.ExitStack() as stack:
         tensors = _open(folder, stack)
         _fail(folder, _check(c, layouts, tensors))
@@ -165,7 +167,7 @@ def load(
         for layout, x, place in zip(layouts, shapes, places, strict=True):
             w = _read(tensors, layout, x.shape, place, jnp.dtype(dtype))
             weights.append(_quantise(base, layout.key.removeprefix("layers."))(w) if base else w)
-        return dataclasses.replace(c, base=base), tree.unflatten(weights)
+        return dataclasses.replace(c, base=base), jax.tree.unflatten(tree, weights)
 
 
 @cache
@@ -185,7 +187,7 @@ def _read(
         return np.stack(read) if len(layout.lead) > 1 else read[0]
 
     if not layout.lead:
-        return jax.make_array_from_callback(shape, place, lambda index: part(layout.names, (slice(None), *index)))
+        return jax.make_array_from_callback(shape, place, lambda index: part(layout.names, (slice(None), *(index or ()))))
     experts = math.prod(layout.lead[1:])
     layer = _without_first(place, len(shape))
     whole, put = _zeros(shape, dtype, place)(), _put(place)
@@ -302,7 +304,7 @@ def save_config(
     config |= {key: ids.get(key) for key in TOKEN_IDS}
     folder.mkdir(parents=True, exist_ok=True)
     for name in ASSETS if assets else ():
-        if (assets / name).exists() and assets.resolve() != folder.resolve():
+        if assets and (assets / name).exists() and assets.resolve() != folder.resolve():
             shutil.copyfile(assets / name, folder / name)
     (folder / "config.json.part").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
     os.replace(folder / "config.json.part", folder / "config.json")

@@ -20,7 +20,7 @@ STYLE = """
 PIECES = 200  # runs of tokens that are shown of a dialogue
 
 
-def pieces(row: TokenRow, values: np.ndarray, text) -> list[tuple[str, float | None]]:
+def pieces(row: TokenRow, values: np.ndarray | float, text) -> list[tuple[str, float | None]]:
     """Runs of tokens with the same advantage as (text, advantage), None for those outside the loss; `text`: ids -> text."""
     shown = np.where(row.mask, np.broadcast_to(values, row.mask.shape), np.nan)
     same = np.isnan(shown[1:]) & np.isnan(shown[:-1]) | (shown[1:] == shown[:-1])

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import optax
-from jax.sharding import Mesh
 
 from playpen_jax import config as configs
 from playpen_jax import sharding
@@ -42,7 +41,7 @@ def _decays(name: str) -> bool:
     return "norm" not in name and "bias" not in name
 
 
-def state_shardings(tx: optax.GradientTransformation, params: Any, param_shardings: Any, mesh: Mesh) -> Any:
+def state_shardings(tx: optax.GradientTransformation, params: Any, param_shardings: Any, mesh: sharding.AnyMesh) -> Any:
     """Where the optimizer's state lies: moments like their weights, counters everywhere."""
     state = jax.eval_shape(tx.init, params)
     everywhere = sharding.replicated(mesh)

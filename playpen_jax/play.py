@@ -14,6 +14,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import games
@@ -77,7 +78,7 @@ def cast(game: Game, mine: str, specs: dict[str, str], seed: int) -> dict[str, A
             continue
         if not (spec == "tiny" or Path(spec).exists()):
             bot = players.scripted(game, seat, spec)
-            found[seat] = lambda play, bot=bot: bot.reply(play, str(seed))
+            found[seat] = partial(bot.reply, seed=str(seed))
         else:
             found[seat] = model_seat(spec)
     return found
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if seat == mine:
             print()
         play.reply(reply)
-    outcome = play.outcome
+    outcome = play.ended
     print(bold(outcome.status + (f": {printable(outcome.reason)}" if outcome.reason else "")))
     score = "no score" if math.isnan(outcome.score) else f"score {outcome.score:g} of 100"
     target = game.target(instance)

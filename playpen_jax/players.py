@@ -25,7 +25,7 @@ class Scripted:
     strength: float = 1.0
 
     def reply(self, play: Play, seed: str) -> str:
-        return self.player(play.view(play.ask.seat, seed, self.strength))
+        return self.player(play.view(play.asked.seat, seed, self.strength))
 
 
 def is_remote(spec: str) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,13 @@ class Policy:
     params: Any
     chat: chats.Chat | None = None
     folder: Path | None = None
+
+    @property
+    def speech(self) -> chats.Chat:
+        """The chat; raises `ValueError` if there is none, so that nothing can be said."""
+        if self.chat is None:
+            raise ValueError(f"{self.folder}: no tokenizer, so text cannot be generated")
+        return self.chat
 
     def trained(self) -> dict[str, Any]:
         """`form` of the prompts and `players` beside it, as in the run that made the weights; the defaults if none is known.
@@ -66,27 +73,26 @@ class Policy:
 
         What is drawn depends on the seed and the dialogue alone; only the same dialogue given again is drawn anew.
         """
-        if self.chat is None:
-            raise ValueError(f"{self.folder}: no tokenizer, so text cannot be generated")
-        prompts = []
+        chat, prompts = self.speech, []
         for i, dialogue in enumerate(dialogues):
             if not dialogue or dialogue[-1]["role"] != "user":
                 raise ValueError(f"dialogue {i} does not end with a message of the user")
-            prompts.append(self.chat.dialogue(dialogue)[0].tolist())
+            prompts.append(chat.dialogue(dialogue)[0].tolist())
         if not prompts:
             return []
         rows, context = min(_power(len(prompts)), ROWS), max(_power(max(map(len, prompts)) + max_tokens), 128)
-        sampler = Sampler(self.config, rows, context, Sampling(temperature, top_k, top_p), self.chat.stops)
+        sampler = Sampler(self.config, rows, context, Sampling(temperature, top_k, top_p), chat.stops)
         sampler.load(self.params)
         replies: dict[int, str] = {}
-        waiting, speaking, keys = list(range(len(prompts)))[::-1], {}, _keys(seed, prompts)
+        waiting, keys = list(range(len(prompts)))[::-1], _keys(seed, prompts)
+        speaking: dict[int, int] = {}
         while waiting or speaking:
             while waiting and (row := sampler.take()) is not None:
                 i = waiting.pop()
                 sampler.feed(row, prompts[i], keys[i], max_tokens)
                 speaking[row] = i
             for reply in sampler.run():
-                replies[speaking.pop(reply.row)] = self.chat.text(reply.ids)
+                replies[speaking.pop(reply.row)] = chat.text(reply.ids)
                 sampler.drop(reply.row)
         return [replies[i] for i in range(len(prompts))]
 
@@ -128,12 +134,12 @@ def load(
     device. Raises `ValueError` in one line if the path holds none of them or cannot be read.
     """
     dtype = compute_dtype(dtype)
-    few = lora is not None and lora.rank > 0
-    base = lora.base if few and lora.base != "plain" else None
+    few = lora if lora is not None and lora.rank > 0 else None
+    base = few.base if few and few.base != "plain" else None
     c, params, folder = read(_folder(path), base, dtype if few else "float32", mesh)
     c = dataclasses.replace(c, dtype=dtype)
     if few and c.lora is None:
-        c, params = _adapted(c, params, lora, seed)
+        c, params = _adapted(c, params, few, seed)
     return Policy(c, params, chats.load(folder) if chats.find(folder) else None, folder)
 
 
@@ -166,7 +172,9 @@ def _adapted(c: model.ModelConfig, params: Any, lora: configs.Lora, seed: int) -
 
 def fresh_config(m: configs.Model, vocab: int) -> model.ModelConfig:
     """The config of a fresh model of the settings' shape."""
-    shape = dict(dim=m.dim, layers=m.layers, heads=m.heads, kv_heads=m.kv_heads, mlp=m.mlp, head_dim=m.dim // m.heads)
+    shape: dict[str, Any] = dict(
+        dim=m.dim, layers=m.layers, heads=m.heads, kv_heads=m.kv_heads, mlp=m.mlp, head_dim=m.dim // m.heads
+    )
     return model.ModelConfig("llama", vocab=vocab, dtype=compute_dtype(m.dtype), **shape)
 
 
@@ -187,7 +195,7 @@ def _places(c: model.ModelConfig, mesh: jax.sharding.Mesh | None) -> Any:
 
 
 def read(
-    folder: Path, base: str | None = None, dtype: str = "float32", mesh: jax.sharding.Mesh | None = None
+    folder: Path, base: Literal["int8", "nf4"] | None = None, dtype: str = "float32", mesh: jax.sharding.Mesh | None = None
 ) -> tuple[model.ModelConfig, Any, Path]:
     """Config and weights, and the folder that has the tokenizer beside them.
 
@@ -197,7 +205,7 @@ def read(
     if step is not None:
         c, params = checkpoint.load_params(step, _places(checkpoint.read_config(step), mesh))
         if c.lora is not None:
-            under = read(_folder(checkpoint.base(step)), c.base, c.dtype)[1]
+            under = read(_folder(checkpoint.base(step) or ""), c.base, c.dtype)[1]
             params = model.join(params, model.split(under)[1] or under)
         return c, params, step.parent.parent / "model"
     if (folder / adapters.CONFIG).is_file():
@@ -216,7 +224,7 @@ def compute_dtype(name: str) -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def attention(name: str) -> str:
+def attention(name: Literal["auto", "plain", "splash", "cudnn"]) -> Literal["plain", "splash", "cudnn"]:
     """How whole rows attend by `auto`: by the kernel for TPUs on TPUs, by XLA elsewhere."""
     if name != "auto":
         return name

@@ -79,6 +79,7 @@ def local(tree: Any) -> Any:
         return tree
 
     def whole(x: jax.Array) -> NamedSharding:
+        assert isinstance(x.sharding, NamedSharding), "laid out on a mesh"
         return NamedSharding(x.sharding.mesh, PartitionSpec())
 
     copied = jax.jit(lambda t: t, out_shardings=jax.tree.map(whole, tree))(tree)

@@ -274,7 +274,7 @@ def skeleton(text: str) -> str:
 
 def pairs(run: Run) -> str:
     """Instances of both evaluations side by side: per game the first whose outcome changed and the first whose did not."""
-    before = {}
+    before: dict[tuple[str, str], dict] = {}
     for episode in run.before:
         before.setdefault(identity(episode), episode)
     chosen: dict[tuple, tuple[dict, dict]] = {}
@@ -283,7 +283,7 @@ def pairs(run: Run) -> str:
         if old:
             same = all(old["outcome"][key] == after["outcome"][key] for key in ("status", "score"))
             chosen.setdefault((after["game"], same), (old, after))
-    parts = []
+    parts: list[str] = []
     for old, new in (chosen[key] for key in sorted(chosen)):
         steps = run.evaluations[0][0], run.evaluations[-1][0]
         sides = "".join(f"<div><h3>Step {step}</h3>{episode_html(e)}</div>" for step, e in zip(steps, (old, new)))

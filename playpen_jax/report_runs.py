@@ -193,7 +193,7 @@ def dialogues(runs: Sequence[Evaluated]) -> str:
         old = before.get(report.identity(after))
         if old and old["turns"] and after["turns"] and old["outcome"]["status"] != after["outcome"]["status"]:
             chosen.setdefault(after["game"], (old, after))
-    parts = []
+    parts: list[str] = []
     for _, (old, new) in sorted(chosen.items()):
         names = (clean(run.name, 60) for run in (runs[0], runs[-1]))
         sides = "".join(f"<div><h3>{name}</h3>{episode_html(e)}</div>" for name, e in zip(names, (old, new)))

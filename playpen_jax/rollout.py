@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,13 @@ class _Dialogue:
         if not any(self.mask):
             return None
         last = len(self.mask) - self.mask[::-1].index(True)  # what came after its last word taught it nothing
-        arrays = [(self.ids, np.int32), (self.mask, bool), (self.logps, np.float32), (self.sampled_logps, np.float32)]
-        arrays += [(self.branches, np.int16)] if self.asides else []
-        return TokenRow(*(np.asarray(x[:last], kind) for x, kind in arrays))
+        return TokenRow(
+            np.asarray(self.ids[:last], np.int32),
+            np.asarray(self.mask[:last], bool),
+            np.asarray(self.logps[:last], np.float32),
+            np.asarray(self.sampled_logps[:last], np.float32),
+            np.asarray(self.branches[:last], np.int16) if self.asides else None,
+        )
 
 
 class _Live:
@@ -130,10 +135,10 @@ class _Live:
         self.scripted: dict[str, Scripted] = {}
         self.stop: str | None = None
         self.began = time.perf_counter()
-        self.play: Play | None = self.engine(lambda: job.game.start(job.instance, job.settings, job.form))
+        self.play: Play = self.engine(lambda: job.game.start(job.instance, job.settings, job.form))  # or nothing, with a stop
         for turn in job.past.turns if job.past else ():
             self.turns.append(turn)
-            self.engine(lambda turn=turn: self.play.reply(turn.reply))
+            self.engine(partial(self._reply, turn.reply))
 
     def engine(self, step: Callable) -> Any:
         """One step of an engine or a scripted player; what it raises ends this episode alone, and is reported."""
@@ -147,9 +152,12 @@ class _Live:
             self.cut_outcome = Outcome("aborted", math.nan, 0, 0, 0, reason=why)
 
     def answer(self, seat: str, player: str, text: str, stop: str = "text") -> None:
-        ask = self.play.ask
+        ask = self.play.asked
         self.turns.append(Turn(seat, player, ask.text, text, stop, ask.aside, ask.before))
-        self.engine(lambda: self.play.reply(text))
+        self.engine(partial(self._reply, text))
+
+    def _reply(self, text: str) -> None:
+        self.play.reply(text)
 
     def cut(self, limit: str, why: str) -> None:
         """Stop by one of our limits; the rules never saw an end."""
@@ -163,14 +171,14 @@ class _Live:
         if self.stop == "partner":
             return self.cut_outcome.reason
         outcome = self.play.outcome if self.stop is None else None
-        spec = self.job.seats.get(outcome.seat or "") if outcome and outcome.status == "aborted" else None
-        guilty = (
-            spec is not None and spec != LEARNER and outcome.seat not in self.scripted and LEARNER in self.job.seats.values()
-        )
+        if outcome is None or outcome.status != "aborted" or LEARNER not in self.job.seats.values():
+            return None
+        spec = self.job.seats.get(outcome.seat or "")
+        guilty = spec is not None and spec != LEARNER and outcome.seat not in self.scripted
         return f"{spec} broke a rule: {outcome.reason}" if guilty else None
 
     def episode(self) -> Episode:
-        outcome = self.play.outcome if self.stop is None else self.cut_outcome
+        outcome = self.play.ended if self.stop is None else self.cut_outcome
         rows = {seat: d.row_of_tokens() for seat, d in self.dialogues.items() if self.stop not in ("error", "partner")}
         return Episode(
             self.job.game.name,
@@ -273,7 +281,7 @@ class Rollout:
         """Handles are taken when the episode starts, so that it can always be played to its end."""
         for seat, spec in live.job.seats.items():
             if spec in self.samplers:
-                live.dialogues[seat] = _Dialogue(self.samplers[spec].take())
+                live.dialogues[seat] = _Dialogue(self._take(spec))
                 if live.job.past and seat in live.job.past.rows:
                     said = [turn.stop for turn in live.turns if turn.seat == seat and not turn.aside]
                     live.dialogues[seat].recall(live.job.past.rows[seat], said[-1:] in ([], ["stop"]))
@@ -282,6 +290,11 @@ class Rollout:
                     self.endpoints[spec] = Endpoint.of(spec)
             else:
                 live.scripted[seat] = scripted(live.job.game, seat, spec)
+
+    def _take(self, name: str) -> int:
+        row = self.samplers[name].take()
+        assert row is not None, "there is room for every seat of an episode that was begun"
+        return row
 
     def _scripted(self, live: _Live, seat: str) -> None:
         text = live.engine(lambda: live.scripted[seat].reply(live.play, live.job.seed))
@@ -303,7 +316,7 @@ class Rollout:
 
     def _ask(self, live: _Live, seat: str, speaking: dict) -> bool:
         """Hand the pending message to the seat's policy; False if the dialogue has no room for it and a reply."""
-        name, dialogue, ask = live.job.seats[seat], live.dialogues[seat], live.play.ask
+        name, dialogue, ask = live.job.seats[seat], live.dialogues[seat], live.play.asked
         sampler = self.samplers[name]
         new = dialogue.hear(self.chats[name], ask)
         room = sampler.context - len(dialogue.history) - len(new)
@@ -320,11 +333,11 @@ class Rollout:
         return True
 
     def _hear(self, live: _Live, seat: str, name: str, reply: Reply) -> None:
-        dialogue, aside = live.dialogues[seat], live.play.ask.aside
+        dialogue, aside = live.dialogues[seat], live.play.asked.aside
         dialogue.add(reply.ids, reply, aside)
         if aside:  # back to the history, whose pages are still there
             self.samplers[name].drop(dialogue.row)
-            dialogue.row, dialogue.unfed = self.samplers[name].take(), list(dialogue.history)
+            dialogue.row, dialogue.unfed = self._take(name), list(dialogue.history)
         else:
             dialogue.closed = reply.stop == "stop"
         live.answer(seat, name, self.chats[name].text(reply.ids), reply.stop)

@@ -23,8 +23,8 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "vocab": "tensor",
 }
 
-
 AXES = ("data", "fsdp", "tensor")
+AnyMesh = Mesh | AbstractMesh
 
 
 def mesh_shape(settings: configs.Mesh, devices: int) -> tuple[int, int, int]:
@@ -44,7 +44,7 @@ def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 3)
 
 
-def check_rows(config: configs.Config, mesh: Mesh | AbstractMesh) -> None:
+def check_rows(config: configs.Config, mesh: AnyMesh) -> None:
     """Raise `ConfigError` if the rows of a micro-batch cannot be dealt out evenly."""
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     if config.batch.micro % ways:
@@ -52,7 +52,10 @@ def check_rows(config: configs.Config, mesh: Mesh | AbstractMesh) -> None:
 
 
 def spec(
-    axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh, rules: Mapping[str, str | tuple[str, ...]] = RULES
+    axes: tuple[str | None, ...],
+    shape: tuple[int, ...],
+    mesh: AnyMesh,
+    rules: Mapping[str, str | tuple[str, ...]] = RULES,
 ) -> PartitionSpec:
     """The partition of an array with these logical axes; an axis that does not divide stays whole."""
 
@@ -66,11 +69,10 @@ def spec(
     return PartitionSpec(*(place(axis, size) for axis, size in zip(axes, shape, strict=True)))
 
 
-def shardings(axes: Any, abstract: Any, mesh: Mesh, rules: Mapping[str, str | tuple[str, ...]] = RULES) -> Any:
+def shardings(axes: Any, abstract: Any, mesh: AnyMesh, rules: Mapping[str, str | tuple[str, ...]] = RULES) -> Any:
     """A tree of `NamedSharding` for a tree of arrays and the same tree of logical axes."""
-    flat, tree = jax.tree.flatten(abstract)
-    names = tree.flatten_up_to(axes)
-    return tree.unflatten([NamedSharding(mesh, spec(tuple(a), x.shape, mesh, rules)) for a, x in zip(names, flat, strict=True)])
+    place = lambda x, names: NamedSharding(mesh, spec(tuple(names), x.shape, mesh, rules))
+    return jax.tree.map(place, abstract, axes)
 
 
 def put(tree: Any, at: Any) -> Any:
@@ -90,5 +92,5 @@ def rows(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(RULES["batch"]))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: AnyMesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())

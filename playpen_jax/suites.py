@@ -21,7 +21,7 @@ from playpen_jax.types import Episode, episode_from_json
 PARTIAL = "episodes.part.jsonl"  # of an evaluation that is under way, in the order in which they ended
 
 
-def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tuple[str, ...]) -> list[rollout.Job]:
+def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: Sequence[str]) -> list[rollout.Job]:
     default = args.checkpoint if players.is_remote(args.checkpoint) else players.LEARNER
     players.check(specs, names)
     seats = players.parse(specs, names)
@@ -29,7 +29,7 @@ def jobs(args: argparse.Namespace, names: tuple[str, ...], form: str, specs: tup
     for name in names:
         game = games.make(name)
         if args.instances:
-            pairs = reference.instances(args.instances, name)
+            pairs: Sequence[tuple[dict, dict | None]] = reference.instances(args.instances, name)
         else:
             pairs = [(instance, None) for instance in game.instances(args.split, args.episodes, args.seed)]
         for i, (instance, settings) in enumerate(pairs):
@@ -77,9 +77,9 @@ def table(args: argparse.Namespace, learner: policy.Policy | None, how: Sampling
     limits = rollout.Limits(args.max_tokens, args.max_turns)
     if learner is None:
         return rollout.Rollout({}, {}, limits, temperature=args.temperature, most=args.rows)
-    sampler = Sampler(learner.config, args.rows, args.context, how, learner.chat.stops, dialogues=4 * args.rows)
+    sampler = Sampler(learner.config, args.rows, args.context, how, learner.speech.stops, dialogues=4 * args.rows)
     sampler.load(learner.params)
-    return rollout.Rollout({players.LEARNER: sampler}, learner.chat, limits, temperature=args.temperature)
+    return rollout.Rollout({players.LEARNER: sampler}, learner.speech, limits, temperature=args.temperature)
 
 
 def play(args: argparse.Namespace, player: rollout.Rollout, todo: Sequence[rollout.Job]) -> list[Episode]:

@@ -89,8 +89,9 @@ class TokenRow:
     def replies(self, count: int) -> TokenRow:
         """The row up to the end of reply number `count`, from 1."""
         ends = np.flatnonzero(np.diff(self.mask.astype(int), append=0) == -1)
-        fields = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return TokenRow(*(None if field is None else field[: ends[count - 1] + 1] for field in fields))
+        n = ends[count - 1] + 1
+        branches = None if self.branches is None else self.branches[:n]
+        return TokenRow(self.ids[:n], self.mask[:n], self.logps[:n], self.sampled_logps[:n], branches)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,8 +66,8 @@ def gradients(
         if ref_params is not None:
             ref = tokens.token_logps(c, model.join(ref_params, frozen), micro, temperature)[0]
         per_token, found = loss(micro, logps, None if ref is None else jax.lax.stop_gradient(ref))
-        weighed = micro.weights is not None
-        value = (per_token * micro.weights).sum() if weighed else (per_token * micro.mask).sum() / total
+        own = micro.weights
+        value = (per_token * micro.mask).sum() / total if own is None else (per_token * own).sum()
         told = {k: reduce(k, x, micro.mask, total) for k, x in (found | {"entropy": entropy}).items()}
         return value, told | {"loss": value}
 
@@ -185,7 +185,7 @@ def make_scores(c: model.ModelConfig, mesh: Mesh, temperature: float = 1.0) -> C
     return jax.jit(scores, out_shardings=rows)
 
 
-def weight_shardings(c: model.ModelConfig, mesh: Mesh) -> Any:
+def weight_shardings(c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
     """Where the weights lie on the mesh."""
     return sharding.shardings(model.logical_axes(c), model.abstract(c), mesh)
 
@@ -195,12 +195,15 @@ def fresh_weights(c: model.ModelConfig, seed: int, mesh: Mesh) -> Any:
     return jax.jit(partial(model.init, c), out_shardings=weight_shardings(c, mesh))(jax.random.key(seed))
 
 
-def state_shardings(c: model.ModelConfig, tx: optax.GradientTransformation, mesh: Mesh, reference: bool = False) -> TrainState:
+def state_shardings(
+    c: model.ModelConfig, tx: optax.GradientTransformation, mesh: sharding.AnyMesh, reference: bool = False
+) -> TrainState:
     """Where weights, optimizer state and step lie on the mesh, and a reference that follows the weights if there is one."""
     abstract, params = model.abstract(c), weight_shardings(c, mesh)
     trained = model.split(params)[0]
     opt_state = optim.state_shardings(tx, model.split(abstract)[0], trained, mesh)
-    return TrainState(params, opt_state, sharding.replicated(mesh), trained if reference else None)
+    step: Any = sharding.replicated(mesh)
+    return TrainState(params, opt_state, step, trained if reference else None)
 
 
 def fresh_state(tx: optax.GradientTransformation, params: Any, at: TrainState) -> TrainState:
@@ -234,7 +237,7 @@ def moved_layers(before: Any, after: Any) -> dict[str, float]:
 
     before, after = model.split(before)[0], model.split(after)[0]
     changes = jax.device_get(jax.jit(lambda a, b: jax.tree.map_with_path(change, a, b))(before, after))
-    found = {}
+    found: dict[str, float] = {}
     for path, x in jax.tree_util.tree_leaves_with_path(changes):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         found |= {f"{name}.{i}": float(value) for i, value in enumerate(x)} if x.ndim else {name: float(x)}

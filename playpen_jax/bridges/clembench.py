@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import games
-from games.core import SPLITS, Ask, Game, InstanceError, Outcome, Referee
+from games.core import SPLITS, Ask, Game, InstanceError, Outcome, Referee, Status
 from playpen_jax.bridges.common import Chance
 
 PREFIX = "clem:"  # before the name of each game, so that it is not taken for one of ours
@@ -65,7 +65,7 @@ def specs(folder: str | Path) -> dict[str, Any]:
         raise ValueError("games of clembench need the package clemcore: pip install 'playpen-jax[clembench]'")
     from clemcore.clemgame import GameSpec
 
-    found = {}
+    found: dict[str, Game] = {}
     folder = Path(folder).expanduser().resolve()
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
@@ -252,11 +252,11 @@ class _Table:
         scores = {} if self.failure else self._guarded(self._scores) or {}
         if self.failure:
             return Outcome("aborted", math.nan, self.replies, self.replies, 0, reason=_line(self.failure))
-        counts = {
+        counts: dict[str, Any] = {
             name: int(_number(scores.get(key, default))) for (name, key), default in zip(_COUNTS.items(), self._counted())
         }
         aborted, won = (_number(scores.get(key, 0)) == 1 for key in ("Aborted", "Success"))
-        status = "aborted" if aborted else "success" if won else "lose"
+        status: Status = "aborted" if aborted else "success" if won else "lose"
         score = math.nan if aborted else _number(scores["Main Score"])
         return Outcome(status, score, **counts, metrics=scores, reason=self._why(status), seat=self.seat if aborted else None)
 

@@ -84,7 +84,7 @@ def environment(
     hired = {other: scripted(game, other, (partners or {}).get(other, "scripted")) for other in others}
 
     class SeatEnv(gymnasium.Env):
-        metadata = {"render_modes": []}
+        metadata: dict[str, Any] = {"render_modes": []}
         observation_space = action_space = text_space()
 
         def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[str, dict]:

@@ -94,7 +94,8 @@ def write(
     Replies are written in pieces that grow, so that one which has ended is not written on for long.
     """
     said: dict[int, list[int]] = {i: [] for i in prompts}
-    waiting, speaking = list(prompts)[::-1], {}
+    waiting = list(prompts)[::-1]
+    speaking: dict[int, int] = {}
 
     while waiting or speaking:
         while waiting and (row := sampler.take()) is not None:
@@ -106,7 +107,7 @@ def write(
             i = speaking.pop(reply.row)
             said[i] += reply.ids
             sampler.drop(reply.row)
-            text = policy.chat.text(said[i])
+            text = policy.speech.text(said[i])
             cut = ended(text, until)
             if cut is None and reply.stop == "length" and len(said[i]) < most:
                 waiting.append(i)
@@ -133,8 +134,8 @@ def harness_model(
     if mesh is not None:
         weights = sharding.shardings(model.logical_axes(policy.config), policy.params, mesh)
         policy = dataclasses.replace(policy, params=jax.device_put(policy.params, weights))
-    chat = policy.chat
-    start = [chat.tokenizer.specials.get(chat.tokenizer.bos, chat.end)]
+    chat = policy.speech
+    start = [chat.tokenizer.specials.get(chat.tokenizer.bos or "", chat.end)]
 
     class PolicyModel(TemplateLM):
         tokenizer_name = str(policy.folder)

@@ -106,7 +106,7 @@ def environment(
                 self._was_dead_step(action)
                 return
             self._cumulative_rewards[self.agent_selection] = 0.0
-            self.play.reply(action)
+            self.play.reply(action or "")
             self._settle()
             self._accumulate_rewards()
 
@@ -117,7 +117,7 @@ def environment(
                 self.agent_selection = self.play.ask.seat
                 self._texts[self.agent_selection] = self.play.ask.shown
                 return
-            ended = self.play.outcome
+            ended = self.play.ended
             self.rewards = {seat: rewarding.REWARDS[reward](ended, seat) for seat in seats}
             self.terminations = dict.fromkeys(seats, True)
             self.infos = {seat: {"outcome": ended} for seat in seats}

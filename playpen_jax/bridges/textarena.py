@@ -153,10 +153,10 @@ def environment(
                 player = scripted(game, self.play.ask.seat, hired[self.play.ask.seat])
                 self.play.reply(player.reply(self.play, str(self._seed)))
             if self.play.ask is not None:
-                self.state.current_player_id = player = seats.index(self.play.ask.seat)
-                self.state.add_observation(self.play.ask.shown, ta.ObservationType.GAME_MESSAGE, to_id=player)
+                self.state.current_player_id = place = seats.index(self.play.ask.seat)
+                self.state.add_observation(self.play.ask.shown, ta.ObservationType.GAME_MESSAGE, to_id=place)
                 return
-            ended = self.play.outcome
+            ended = self.play.ended
             self.state.done = True
             self.state.rewards = {i: rewarding.REWARDS[reward](ended, seat) for i, seat in enumerate(seats)}
             for i, seat in enumerate(seats):

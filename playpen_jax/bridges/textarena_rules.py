@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from games.core import View
 
@@ -16,8 +17,8 @@ def _last(view: View, pattern: str) -> re.Match | None:
     return None
 
 
-def _rows(view: View, pattern: str) -> list[str]:
-    """The rows of the board that was shown last."""
+def _rows(view: View, pattern: str) -> list[Any]:
+    """The rows of the board that was shown last, each a text, or its groups where the pattern has several."""
     for text in reversed(view.seen):
         board = text.rpartition("[GAME]")[2]
         if rows := re.findall(pattern, board, re.MULTILINE) or re.findall(pattern, text, re.MULTILINE):
@@ -133,7 +134,7 @@ def two_dollar(view: View) -> str | None:
 def poker(view: View) -> str | None:
     state = _last(view, r"Current bet: (\d+)(?:.|\n)*")
     own = re.search(rf"P{view.seat[-1]} .*\| bet (\d+)", state[0]) if state else None
-    return ("[Call]" if int(state[1]) > int(own[1]) else "[Check]") if own else None
+    return ("[Call]" if int(state[1]) > int(own[1]) else "[Check]") if state and own else None
 
 
 def liars_dice(view: View) -> str | None:
@@ -200,8 +201,8 @@ def sudoku(view: View) -> str | None:
     """A free cell, as a whole solution of the grid has it."""
     rows = [re.findall(r"[.\d]", line) for line in _rows(view, r"^R\d((?: +[.\d|])+)$")][-9:]
     solved = _solve([list(row) for row in rows]) if len(rows) == 9 and all(len(row) == 9 for row in rows) else None
-    free = [(r, c) for r in range(9) for c in range(9) if solved and rows[r][c] == "."]
-    return _pick(view, [f"[{r + 1} {c + 1} {solved[r][c]}]" for r, c in free])
+    cells = [(r, c, solved[r][c]) for r in range(9) for c in range(9) if rows[r][c] == "."] if solved else []
+    return _pick(view, [f"[{r + 1} {c + 1} {digit}]" for r, c, digit in cells])
 
 
 def _solve(grid: list[list[str]]) -> list[list[str]] | None:

@@ -30,7 +30,7 @@ class Chat:
         """stops: further ids that end a reply, as the model's generation config names them."""
         self.tokenizer, self.template = tokenizer, filled(template, tokenizer)
         self.end: int = tokenizer.specials[self.template.end]
-        ends = {self.end, tokenizer.specials.get(tokenizer.eos, self.end), *stops}
+        ends = {self.end, tokenizer.specials.get(tokenizer.eos or "", self.end), *stops}
         self.stops: tuple[int, ...] = tuple(sorted(ends))
         names = sorted(tokenizer.specials, key=len, reverse=True)
         self._special = re.compile("(" + "|".join(map(re.escape, names)) + ")")

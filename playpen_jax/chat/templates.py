@@ -129,7 +129,7 @@ def filled(template: Template, tokenizer: Tokenizer) -> Template:
     def fill(text: str) -> str:
         return text.replace("{bos}", tokenizer.bos or "").replace("{eos}", tokenizer.eos or "")
 
-    markup = {name: fill(getattr(template, name)) for name in ("first", "reply", "end", "next")}
+    markup: dict[str, Any] = {name: fill(getattr(template, name)) for name in ("first", "reply", "end", "next")}
     system = template.system and (fill(template.system[0]), fill(template.system[1]))
     for piece in (markup["end"], *template.needs):
         if not known(tokenizer, piece):
@@ -228,7 +228,8 @@ def _compare(render: Callable[..., str], template: Template, before: str, system
     """Raise `ValueError` if dialogues of one to four turns are not rendered as the pieces say."""
     for turns in range(1, 5):
         texts = [text for pair in zip(ASKED, ANSWERED) for text in pair][: 2 * turns - 1]
-        head = template.first if system is None else template.system[0] + system + template.system[1]
+        first, between = template.system or ("", "")
+        head = template.first if system is None else first + system + between
         bridge = before + template.end + template.next
         written = head + bridge.join(ASKED[i] + template.reply + (ANSWERED[i] if i < turns - 1 else "") for i in range(turns))
         if render(texts, system).rstrip(" ") != written.rstrip(" "):

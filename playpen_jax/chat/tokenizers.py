@@ -39,11 +39,13 @@ def clean(text: str) -> str:
 class ByteTokenizer:
     """A tiny test double: one id per byte, special tokens above them."""
 
-    bos, eos = "<bos>", "<eos>"
-    blank, strips = False, frozenset()
+    bos: str | None = "<bos>"
+    eos: str | None = "<eos>"
+    blank = False
+    strips: frozenset[str] = frozenset()
 
     def __init__(self, specials: Sequence[str] = ("<pad>", "<bos>", "<eos>", "<|user|>", "<|assistant|>")):
-        self.specials = {piece: 256 + i for i, piece in enumerate(specials)}
+        self.specials: Mapping[str, int] = {piece: 256 + i for i, piece in enumerate(specials)}
         self.size = 256 + len(specials)
 
     def encode(self, text: str) -> list[int]:
@@ -75,7 +77,9 @@ class SentencePiece:
         proto.normalizer_spec.add_dummy_prefix = False  # the chat sets blanks where they belong
         self._model = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
         self.size = self._model.get_piece_size()
-        self.specials = {self._model.id_to_piece(i): i for i in range(self.size) if self._model.is_control(i)}
+        self.specials: Mapping[str, int] = {
+            self._model.id_to_piece(i): i for i in range(self.size) if self._model.is_control(i)
+        }
         self.bos, self.eos = (
             self._model.id_to_piece(i) if i >= 0 else None for i in (self._model.bos_id(), self._model.eos_id())
         )
@@ -107,7 +111,7 @@ class HuggingFace:
         self.fast = fast
         self._backend, self.blank = without_blank(backend)
         added = {i: token for i, token in fast.added_tokens_decoder.items() if token.special}
-        self.specials = {token.content: i for i, token in added.items()}
+        self.specials: Mapping[str, int] = {token.content: i for i, token in added.items()}
         self.strips = frozenset(token.content for token in added.values() if token.rstrip)
         self.size = max(backend.get_vocab_size(with_added_tokens=True), *(i + 1 for i in fast.added_tokens_decoder))
         self.bos, self.eos = fast.bos_token, fast.eos_token
@@ -142,7 +146,7 @@ def without_blank(backend: Any) -> tuple[Any, bool]:
     return type(backend).from_str(json.dumps(json.loads(backend.to_str()) | steps)), blank
 
 
-SETTINGS = {  # (step, type of part) -> settings with which it sets no blank
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {  # (step, type of part) -> settings with which it sets no blank
     ("pre_tokenizer", "Metaspace"): {"prepend_scheme": "never"},
     ("decoder", "Metaspace"): {"prepend_scheme": "never"},
     ("pre_tokenizer", "ByteLevel"): {"add_prefix_space": False},

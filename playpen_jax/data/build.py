@@ -55,7 +55,7 @@ def _write(folder: Path, name: str, version: str, splits: Mapping[str, int], rea
         found = (row for row in read() if (kind(row), split(row)) == (name, wanted))
         return ((i, encoded(row)) for i, row in enumerate(found))
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]  # a base without types
         VERSION = tfds.core.Version(version)
 
         def _info(self) -> tfds.core.DatasetInfo:

@@ -57,7 +57,8 @@ def general_dialogues(settings: configs.Data, count: int, seed: int) -> tuple[li
     if not pool:
         raise configs.ConfigError(f"data.general: {', '.join(settings.general)}: no dialogues")
     wanted = max(round(count * settings.general_weight / (1 - settings.general_weight)), 1)
-    rng, drawn = random.Random(f"{seed}/general"), []
+    rng = random.Random(f"{seed}/general")
+    drawn: list[list[Message]] = []
     while len(drawn) < wanted:
         drawn += rng.sample(pool, min(len(pool), wanted - len(drawn)))
     print(f"data: {len(drawn):,} general dialogues ({len(pool):,} there, {reader.reasons.total():,} bad)")
@@ -88,7 +89,7 @@ def stream(settings: configs.Data, seed: int) -> Stream:
         weights = [weight / sum(map(len, parts)) for weight in weights]
         others = sources(settings.general, reader, lambda row: True) if settings.general else []
         weights += [settings.general_weight * len(part) / sum(map(len, others)) for part in others]
-        found = Stream([*parts, *others], weights, seed, {})
+        found = Stream(parts + others, weights, seed, {})
     except (ValueError, OSError) as error:  # a row, a file or a package, named in the message
         raise configs.ConfigError(str(error)) from None
     found.account |= {"paths": list(settings.paths), **reader.account(), "selection": account.to_json()}

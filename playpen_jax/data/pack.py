@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -49,7 +50,7 @@ def pieces(whole: Weighted, length: int, alone: bool = False) -> list[Weighted]:
         return [whole]
     history = row.branches == 0
     found = [_piece(whole, history, history)] if row.mask[history].any() else []
-    group = np.zeros(len(row.ids), bool)
+    group = seen = np.zeros(len(row.ids), bool)
     for number in range(1, row.branches.max() + 1):
         block = row.branches == number
         before = history & (np.arange(len(block)) < np.argmax(block))
@@ -63,9 +64,9 @@ def pieces(whole: Weighted, length: int, alone: bool = False) -> list[Weighted]:
 def _piece(whole: Weighted, taught: np.ndarray, seen: np.ndarray) -> Weighted:
     """The tokens `seen` of a row; of them only those `taught` are learned."""
     row, mask = whole.row, (whole.row.mask & taught)[seen]
-    branches = row.branches[seen] if len(np.unique(row.branches[seen])) > 2 else None
+    branches = None if row.branches is None or len(np.unique(row.branches[seen])) <= 2 else row.branches[seen]
     piece = TokenRow(row.ids[seen], mask, row.logps[seen] * mask, row.sampled_logps[seen] * mask, branches)
-    advantage = whole.advantage if np.ndim(whole.advantage) == 0 else whole.advantage[seen]
+    advantage = whole.advantage[seen] if isinstance(whole.advantage, np.ndarray) else whole.advantage
     return Weighted(piece, advantage, whole.weight)
 
 
@@ -78,12 +79,12 @@ def pack(rows: Sequence[Weighted], length: int, multiple: int = 1, alone: bool =
     fitting = [w for w in rows if len(w.row.ids) <= length]
     bins = best_fit([len(w.row.ids) for w in fitting], length)
     count = -(-max(len(bins), 1) // multiple) * multiple
-    ints = {name: np.zeros((count, length), np.int32) for name in ("tokens", "positions", "segment_ids")}
+    ints: dict[str, Any] = {name: np.zeros((count, length), np.int32) for name in ("tokens", "positions", "segment_ids")}
     if any(w.row.branches is not None for w in fitting):
         ints["branches"] = np.zeros((count, length), np.int32)
     weighed = any(w.weight is not None for w in fitting)
     names = ("mask", "advantages", "logps", *(["weights"] if weighed else []))
-    floats = {name: np.zeros((count, length), np.float32) for name in names}
+    floats: dict[str, Any] = {name: np.zeros((count, length), np.float32) for name in names}
     for b, members in enumerate(bins):
         at = 0
         for segment, i in enumerate(members, 1):

@@ -171,7 +171,7 @@ def token_row(chat: Chat, pair: Pair, length: int, too_long: str, counts: Counts
     counts.pairs += 1
     start = len(chat.dialogue(pair.prompt)[0])
     sides = [_side(chat, pair.prompt, side, start) for side in (pair.chosen, pair.rejected)]
-    whole, found = sum(len(ids) for ids, _ in sides), row(*sides, shared)
+    whole, found = sum(len(ids) for ids, _ in sides), row(sides[0], sides[1], shared)
     while found is not None and len(found.ids) > length:
         order = sorted((0, 1), key=lambda i: -len(sides[i][0]))  # the longer side is cut first
         i = next((i for i in order if too_long == "cut" and len(ends(sides[i][1])) > 1), None)
@@ -179,8 +179,9 @@ def token_row(chat: Chat, pair: Pair, length: int, too_long: str, counts: Counts
             found = None
             break
         end = ends(sides[i][1])[-2]
-        sides[i] = tuple(x[:end] for x in sides[i])
-        found = row(*sides, shared)
+        ids, mask = sides[i]
+        sides[i] = ids[:end], mask[:end]
+        found = row(sides[0], sides[1], shared)
     if found is None:
         counts.dropped += 1
         return None

@@ -22,6 +22,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,11 @@ def _places(path: Path) -> Iterator[tuple[str, Callable[[], dict]]]:
     """(where it stands, how to read it) of everything under a path."""
     if (path / examples.INFO).exists():
         for i, example in enumerate(examples.source(path)):
-            yield f"{path}: example {i}", lambda example=example: examples.decoded(example)
+            yield f"{path}: example {i}", partial(examples.decoded, example)
     elif path.is_dir():
         episodes = sorted(path.rglob("interactions.json"))
         for file in episodes:
-            yield str(file), lambda file=file: results_tree.record(file)
+            yield str(file), partial(results_tree.record, file)
         for file in () if episodes else sorted([*path.rglob("*.jsonl"), *path.rglob("*.jsonl.gz")]):
             yield from _lines(file)
     elif path.exists():
@@ -131,7 +132,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Callable[[], dict]]]:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield f"{path}: line {number}", lambda line=line: parsed(line, path)
+                    yield f"{path}: line {number}", partial(parsed, line, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:  # the file is cut or broken: no line of it can be trusted
         raise ValueError(f"{path}: not a whole gzip file: {error}") from None
 
@@ -239,7 +240,7 @@ def _in_turn(messages: tuple[Message, ...], largest: int, replies: bool = True) 
             raise BadRow(f"message too long: message {i} has {len(message['content'])} characters (data.largest={largest})")
         before, role = (found[-1]["role"] if found else None), message["role"]
         if role == before == "user":
-            found[-1] = message | {"content": f"{found[-1]['content']}\n\n{message['content']}"}
+            found[-1] = {**message, "content": f"{found[-1]['content']}\n\n{message['content']}"}
             continue
         if role == "system" and i or role == "assistant" and before != "user":
             raise BadRow(f"roles out of order: message {i} is the {role}'s after {'nothing' if before is None else before}")

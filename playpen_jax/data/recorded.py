@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def _settings(path: Path) -> Mapping[str, Any]:
         return json.load(file)
 
 
-def dialogues(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[str, Any]]]:
+def dialogues(row: Mapping[str, Any]) -> Iterator[tuple[Sequence[Message], dict[str, Any]]]:
     """(messages, meta) of each player of an episode who said something; raises `ValueError` for a broken episode."""
     try:
         yield from _transcript(row) if "turns" in row and "rounds" not in row else _episode(row)
@@ -41,7 +41,7 @@ def dialogues(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[str,
         raise ValueError(f"not an episode: {type(error).__name__}: {error}") from None
 
 
-def _transcript(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[str, Any]]]:
+def _transcript(row: Mapping[str, Any]) -> Iterator[tuple[Sequence[Message], dict[str, Any]]]:
     """Of `types.Episode.to_json`."""
     game = games.make(row["game"]) if row["game"] in games.names() else None
     for number, seat in enumerate(dict.fromkeys(turn["seat"] for turn in row["turns"]), 1):
@@ -61,7 +61,7 @@ def _transcript(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[st
         yield lesson([(turn.ask, turn.reply) for turn in turns], seat), meta
 
 
-def _episode(row: Mapping[str, Any]) -> Iterator[tuple[list[Message], dict[str, Any]]]:
+def _episode(row: Mapping[str, Any]) -> Iterator[tuple[Sequence[Message], dict[str, Any]]]:
     """Of a recorded episode; the programs among its players (the engine's own seats) are left out."""
     game = games.make(row["game"]) if row["game"] in games.names() else None
     players = list(row["players"])[: len(game.seats)] if game else list(row["players"])
@@ -86,7 +86,7 @@ def _events(row: Mapping[str, Any], player: str) -> list[Message]:
     return found
 
 
-def _kept_apart(game: games.Game, row: Mapping[str, Any], seats: Mapping[str, str]) -> dict[str, list[Message]]:
+def _kept_apart(game: games.Game, row: Mapping[str, Any], seats: Mapping[str, str]) -> dict[str, Sequence[Message]]:
     """The dialogues of players some of whose replies are not in the events: the engine tells what was said in between."""
     spoken = records.replies(game, row)
     missing = {}
@@ -105,7 +105,7 @@ def _kept_apart(game: games.Game, row: Mapping[str, Any], seats: Mapping[str, st
     return {player: _without_lost(lesson(play.history, seat)) for player, seat in missing.items()}
 
 
-def _without_lost(messages: list[Message]) -> list[Message]:
+def _without_lost(messages: Sequence[Message]) -> Sequence[Message]:
     """Exchanges aside whose reply was not recorded (of several tries the last was) leave no trace: none was seen later."""
     lost = {i + shift for i, m in enumerate(messages) if m.get("aside") and not m["content"] for shift in (-1, 0)}
     return [message for i, message in enumerate(messages) if i not in lost]

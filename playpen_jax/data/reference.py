@@ -56,7 +56,8 @@ def instructions(name: str, rows: Sequence[Row], examples: Sequence[Row]) -> Ite
 
 def choices(name: str, rows: Sequence[Row], examples: Sequence[Row]) -> Iterable[Pair]:
     """Subject by subject, after five solved questions: of the rows for examples, else the subject's first ones."""
-    subjects, solved = defaultdict(list), defaultdict(list)
+    subjects: dict[str, list[Row]] = defaultdict(list)
+    solved: dict[str, list[Row]] = defaultdict(list)
     for found, given in ((subjects, rows), (solved, examples)):
         for row in given:
             found[row["category"]].append(row)
@@ -136,11 +137,8 @@ def _hub(place: str, name: str) -> list[tuple[str, Sequence[Row], Sequence[Row]]
     source = _source(HUB, name)
     place = place or source.path
     configs = [source.config] if source.config else datasets.get_dataset_config_names(place)
-    found = []
-    for config in configs:
-        splits = [datasets.load_dataset(place, config, split=split) for split in (source.split, source.examples) if split]
-        found.append((config, *(list(rows) for rows in splits), *([] for _ in range(2 - len(splits)))))
-    return found
+    load = lambda config, split: list(datasets.load_dataset(place, config, split=split)) if split else []
+    return [(config, load(config, source.split), load(config, source.examples)) for config in configs]
 
 
 def _source(where: str, name: str) -> Source:
@@ -151,7 +149,8 @@ def _source(where: str, name: str) -> Source:
 
 def _made(where: str, name: str, parts: Iterable[tuple[str, Sequence[Row], Sequence[Row]]]) -> list[Pair]:
     """The instances of some experiments, numbered and checked."""
-    game, source, found = games.make(name), _source(where, name), []
+    game, source = games.make(name), _source(where, name)
+    found: list[Pair] = []
     for experiment, rows, examples in parts:
         try:
             for instance, settings in source.pairs(experiment, rows, examples):

@@ -57,7 +57,8 @@ def samples(chat: Chat, messages: Sequence[Message], turns: str, length: int, to
         counts.tokens_cut += int(stops[-1] - fitting[-1])
     starts = np.append(0, fitting)  # a reply's loss begins after the reply before it
     if turns == "all":
-        found = [row(*(x if x is None else x[: fitting[-1]] for x in (ids, mask, branches)))]
+        last = fitting[-1]
+        found = [row(ids[:last], mask[:last], None if branches is None else branches[:last])]
     else:
         found = []
         for begin, end in zip(starts, fitting) if turns != "last" else [(starts[-2], fitting[-1])]:

@@ -9,6 +9,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from playpen_jax import config as configs
@@ -68,15 +69,20 @@ def select(rows: Iterable[Row], settings: configs.Data, seed: int) -> tuple[list
     return kept, account
 
 
+def _among(key: str, wanted: Sequence[str], meta: Mapping) -> bool:
+    return meta.get(key) in wanted
+
+
 def filters(settings: configs.Data) -> dict[str, Callable[[Mapping], bool]]:
     """Why a row would be dropped -> whether its meta passes."""
     found: dict[str, Callable[[Mapping], bool]] = {}
     for key, names in (("outcome", "outcomes"), ("game", "games"), ("game_role", "roles"), ("model", "models")):
         wanted = getattr(settings, names)
         if wanted:
-            found[f"{key} is not among data.{names}"] = lambda meta, key=key, wanted=wanted: meta.get(key) in wanted
-    if settings.min_score is not None:
-        found["score is less than data.min_score, or unknown"] = lambda meta: _score(meta) >= settings.min_score
+            found[f"{key} is not among data.{names}"] = partial(_among, key, wanted)
+    least = settings.min_score
+    if least is not None:
+        found["score is less than data.min_score, or unknown"] = lambda meta: _score(meta) >= least
     return found
 
 

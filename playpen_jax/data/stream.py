@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Lines:
         at = 0
         with open(path, "rb") as file:
             for line, text in enumerate(file, 1):
-                found = reader.made(f"{path}: line {line}", lambda text=text: parsed(text, path)) if text.strip() else ()
+                found = reader.made(f"{path}: line {line}", partial(parsed, text, path)) if text.strip() else ()
                 for part, row in enumerate(found):
                     if keep(row):
                         for column, value in zip((self._at, self._size, self._file, self._part), (at, len(text), number, part)):
@@ -57,8 +58,11 @@ class Examples:
         self._source, self._folder, self._largest = examples.source(folder, split), folder, reader.largest
         self._kept = array.array("Q")
         for i in range(len(self._source)):
-            found = reader.made(f"{folder}: {split} {i}", lambda i=i: examples.decoded(self._source[i]))
+            found = reader.made(f"{folder}: {split} {i}", partial(self._decoded, i))
             self._kept.extend([i] * sum(map(keep, found)))
+
+    def _decoded(self, i: int) -> dict[str, Any]:
+        return examples.decoded(self._source[i])
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -68,9 +72,12 @@ class Examples:
         return checked(row, self._largest)
 
 
-def sources(paths: Sequence[str | Path], reader: Reader, keep: Callable[[Row], bool]) -> list[Lines | Examples]:
+Source = Sequence[Row] | Lines | Examples
+
+
+def sources(paths: Sequence[str | Path], reader: Reader, keep: Callable[[Row], bool]) -> list[Source]:
     """One source for each path: JSON lines, or a TensorFlow Datasets folder; raises `ValueError` for a path without rows."""
-    found: list[Lines | Examples] = []
+    found: list[Source] = []
     for path in map(Path, paths):
         if (path / examples.INFO).exists():
             found.append(Examples(path, reader, keep))
@@ -84,7 +91,7 @@ def sources(paths: Sequence[str | Path], reader: Reader, keep: Callable[[Row], b
     return found
 
 
-def mixture(parts: Sequence[Sequence], weights: Sequence[float], seed: int, shard: int = 0, shards: int = 1) -> Any:
+def mixture(parts: Sequence[Source], weights: Sequence[float], seed: int, shard: int = 0, shards: int = 1) -> Any:
     """The endless sequence of examples of one of `shards` hosts: each part shuffled anew in every epoch, mixed by weight.
 
     Example i is the same in every run of the same seed: `mixture(...)[i]`, or an iterator whose state can be saved.
@@ -101,7 +108,7 @@ def mixture(parts: Sequence[Sequence], weights: Sequence[float], seed: int, shar
 class Stream:
     """Dialogues in the order of `mixture`, with the account of what was read; its length is the number of different ones."""
 
-    def __init__(self, parts: Sequence[Sequence], weights: Sequence[float], seed: int, account: Mapping[str, Any]):
+    def __init__(self, parts: Sequence[Source], weights: Sequence[float], seed: int, account: Mapping[str, Any]):
         self._all, self._count, self.account = mixture(parts, weights, seed), sum(map(len, parts)), dict(account)
 
     def __len__(self) -> int:

@@ -59,6 +59,10 @@ def read(name: str, family: Family, config: Config) -> ModelConfig:
         raise ValueError("; ".join(problems))
     sizes = {ours: config[theirs] for ours, theirs in family.sizes.items()}
     biases = {part for key, names in family.biases.items() if config.get(key) for part in names}
+    fields: dict[str, Any] = {
+        **{"biases": tuple(part for names in family.biases.values() for part in names if part in biases), **family.fixed},
+        **{ours: config.get(theirs) for ours, theirs in family.settings.items()},
+    }
     return ModelConfig(
         family=name,
         **sizes,
@@ -68,8 +72,7 @@ def read(name: str, family: Family, config: Config) -> ModelConfig:
         tied=bool(config.get("tie_word_embeddings", False)),
         max_positions=int(config.get("max_position_embeddings", 2048)),
         **family.rope(config),
-        **{"biases": tuple(part for names in family.biases.values() for part in names if part in biases), **family.fixed},
-        **{ours: config.get(theirs) for ours, theirs in family.settings.items()},
+        **fields,
         **family.read(config),
     )
 

@@ -134,6 +134,7 @@ def read_qwen3_moe(config: Config) -> dict[str, Any]:
 
 def write_qwen3_moe(c: ModelConfig) -> dict[str, Any]:
     e = c.experts
+    assert e, "this family has experts"
     sizes = {"num_experts": e.count, "num_experts_per_tok": e.active, "norm_topk_prob": e.normalised}
     return sizes | {"sliding_window": c.window or None, "use_sliding_window": bool(c.window), "intermediate_size": c.mlp}
 

@@ -27,11 +27,11 @@ Tensors = Mapping[str, tuple[str, str]]
 LAYER = "model.layers.{}."
 
 
-def in_layers(names: Tensors) -> Tensors:
+def in_layers(names: Tensors) -> dict[str, tuple[str, str]]:
     return {f"layers.{ours}": (LAYER + theirs, axes) for ours, (theirs, axes) in names.items()}
 
 
-def without(names: Tensors, ending: str) -> Tensors:
+def without(names: Tensors, ending: str) -> dict[str, tuple[str, str]]:
     """Those of layers that do not end so, and all the others."""
     return {ours: entry for ours, entry in names.items() if not (ours.startswith("layers.") and ours.endswith(ending))}
 

@@ -67,6 +67,7 @@ class Ahead:
             found, self._thread = self._found, None
             if isinstance(found, BaseException):
                 raise found
+            assert found is not None, "its thread has ended"
             return found
         known = self.run.memory.get(MEMORY, {})
         known = known if known.get("step") == number else {}

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def train(run: Run, params: Any, data: Any) -> int:
     state = update.fresh_state(tx, params, at)
     before = model.fork(state.params)
     base = None
-    if run.c.lora:
+    if run.c.lora and config.model.path:
         base = "tiny" if config.model.path == "tiny" else str(Path(config.model.path).absolute())
     (run.workdir / folder.FINISHED).unlink(missing_ok=True)
     saved = checkpoint.Checkpoints(run.saved, config.checkpoints.keep, base)
@@ -170,7 +171,7 @@ def steps(run: Run, progress: Progress, learn: Step, before: Any, saved: checkpo
             progress.state, found = learn(progress.state, progress.step)
             progress.step, seen = progress.step + 1, seen + found["num_tokens"]
             line = found | {"num_tokens": seen} | rates(run, progress, found) | waited
-            run.write("metrics.jsonl", lambda _, step=progress.step, line=line: writer.write(step, line))
+            run.write("metrics.jsonl", partial(_log, writer, progress.step, line))
             bar.update()
             idle = stopping.idle_steps(config, progress.step, found, idle)
             if not sys.stderr.isatty() and stopping.due(max(config.steps // 20, 1), progress.step, config.steps):
@@ -184,6 +185,10 @@ def steps(run: Run, progress: Progress, learn: Step, before: Any, saved: checkpo
         progress.low = low if progress.step < config.steps else ""
     if progress.low:
         save(run, saved, progress, last=True)
+
+
+def _log(writer: metrics.Writer, step: int, line: dict[str, float], _: Path) -> None:
+    writer.write(step, line)
 
 
 def rates(run: Run, progress: Progress, found: dict[str, float]) -> dict[str, float]:
@@ -231,7 +236,7 @@ def finish(run: Run, before: Any, progress: Progress) -> None:
         first, last = (metrics.read(file.with_suffix(".episodes.jsonl")) for file in (files[0], files[-1]))
         print("\nHeld-out scores, before and after:\n")
         print(scores.show_difference(scores.compare(first, last)))
-    print(f"\nweights moved by {max(moved.values()):.2%} of their norm at most ({max(moved, key=moved.get)})")
+    print(f"\nweights moved by {max(moved.values()):.2%} of their norm at most ({max(moved, key=moved.__getitem__)})")
     run.write(moves.FILE, lambda file: metrics.replace(file, json.dumps(by_layer, indent=1)))
     run.write("report.html", lambda _: report.write(run.workdir))
     early = {"stopped": progress.step, "why": progress.low} if progress.low else {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def turn_rewards(config: configs.Config, episode: Episode, seat: str, seats: Seq
     if named == "shaped" and rewards.measured(outcome):
         for i, change in enumerate(rewards.turn_progress(outcome)[: len(episode.turns)]):
             if episode.turns[i].seat == seat or g.share == "team":
-                found[max(np.searchsorted(own, i, side="right") - 1, 0)] += rewards.SHAPING * change
+                found[max(int(np.searchsorted(own, i, side="right")) - 1, 0)] += rewards.SHAPING * change
         found[-1] += (1 - rewards.SHAPING) * rewards.score(outcome, seat)
     else:
         every = [rewards.chosen(g.reward, g.role_rewards)(episode.game, s)(outcome, s) for s in seats]
@@ -106,7 +106,7 @@ def replies(mask: np.ndarray) -> list[int]:
 # ---------------------------------------------------------------------------------------------- advantages
 
 
-def advantages_of(config: configs.Config, found: Sequence[Sample], baselines: Mapping[str, float]) -> list[np.ndarray]:
+def advantages_of(config: configs.Config, found: Sequence[Sample], baselines: dict[str, float]) -> list[np.ndarray]:
     """The advantage of each reply of each sample; `baselines` of the roles are moved on by the way."""
     kind = setting(config, "advantage")
     known, made = advantages.Baselines(baselines), [np.zeros(0)] * len(found)
@@ -116,8 +116,8 @@ def advantages_of(config: configs.Config, found: Sequence[Sample], baselines: Ma
             values = turn_advantages([found[i].turns for i in members], config.grpo.discount, kind, key, known)
         else:
             whole = np.array([found[i].reward for i in members])
-            values = known.advantages(key, whole) if kind == "role" else advantages.GROUPED[kind](whole)
-            values = [np.full(len(found[i].turns), value) for i, value in zip(members, values)]
+            each = known.advantages(key, whole) if kind == "role" else advantages.GROUPED[kind](whole)
+            values = [np.full(len(found[i].turns), value) for i, value in zip(members, each)]
         for i, value in zip(members, values):
             made[i] = value
     return made

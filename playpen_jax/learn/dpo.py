@@ -17,7 +17,6 @@ from playpen_jax.data import gather as data
 from playpen_jax.data import pairs as pairing
 from playpen_jax.data import ref_logps
 from playpen_jax.data.pack import Weighted, micro_batches, pack
-from playpen_jax.data.read import Pair
 from playpen_jax.learn.run import Run, Step
 from playpen_jax.losses import dpo
 from playpen_jax.types import Batch, TokenRow, TrainState
@@ -61,7 +60,7 @@ def gather(config: configs.Config) -> data.Gathered:
     return gathered
 
 
-def prepare(config: configs.Config, c: model.ModelConfig, chat: Chat, pairs: Sequence[Pair]) -> Prepared:
+def prepare(config: configs.Config, c: model.ModelConfig, chat: Chat, pairs: data.Gathered) -> Prepared:
     """The token rows of all pairs; raises `ConfigError` if none fits."""
     counts, b = pairing.Counts(), config.batch
     made = (pairing.token_row(chat, pair, b.length, config.data.too_long, counts, config.dpo.shared_prefix) for pair in pairs)

@@ -45,7 +45,7 @@ def write_model_folder(folder: Path, c: model.ModelConfig, chat: chats.Chat, sou
     chat.tokenizer.save(folder)
     metrics.replace(folder / "chat_template.jinja", chats.jinja(chat.template))
     pieces = zip(hf.TOKEN_IDS, (chat.tokenizer.bos, chat.tokenizer.eos, "<pad>"))
-    hf.save_config(folder, c, ids={name: chat.tokenizer.specials.get(piece) for name, piece in pieces})
+    hf.save_config(folder, c, ids={name: chat.tokenizer.specials.get(piece or "") for name, piece in pieces})
 
 
 def tokens_seen(workdir: Path) -> float:

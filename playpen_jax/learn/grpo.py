@@ -83,7 +83,7 @@ def program(
 ) -> update.Program:
     """The update of this run; `general`: with general dialogues beside the plays."""
     g, clip = config.grpo, clip_of(config)
-    options = dict(
+    options: dict[str, Any] = dict(
         beside=(lambda batch, logps, ref: sft.loss(batch, logps), config.replay.weight) if general else None,
         moving=(g.reference_every, g.reference_decay) if moves(config) else None,
     )
@@ -221,7 +221,7 @@ def stops(samples: Sequence[credit.Sample], played: plays.Played) -> list[str]:
 
 def role_metrics(samples: Sequence[credit.Sample]) -> dict[str, float]:
     """games/{game}/{seat}/reward and reward_std, the deviation over all its plays."""
-    found = {}
+    found: dict[str, float] = {}
     for role in sorted({sample.role for sample in samples}):
         values = np.array([sample.reward for sample in samples if sample.role == role])
         found |= {f"games/{role}/reward": float(values.mean()), f"games/{role}/reward_std": float(values.std())}

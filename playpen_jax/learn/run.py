@@ -100,12 +100,22 @@ class Run:
         key = name, how
         if key not in self.samplers:
             r = self.config.rollout
-            mesh = self.plays_on if jax.process_count() == 1 else sharding.make_mesh(configs.Mesh(), jax.local_devices())
-            mesh = mesh if mesh.size > 1 else None
+            own = self.plays_on if jax.process_count() == 1 else sharding.make_mesh(configs.Mesh(), jax.local_devices())
+            mesh = own if own.size > 1 else None
             parts = shard_count(mesh) * r.cohorts
             rows = -(-r.rows // parts) * parts  # every part has as many
-            more = {"dialogues": r.dialogues or 4 * rows, "pages": r.pages or None, "cohorts": r.cohorts, "mesh": mesh}
-            self.samplers[key] = Sampler(policy.c, rows, r.context, how, policy.chat.stops, r.chunk, **more)
+            self.samplers[key] = Sampler(
+                policy.c,
+                rows,
+                r.context,
+                how,
+                policy.chat.stops,
+                r.chunk,
+                dialogues=r.dialogues or 4 * rows,
+                pages=r.pages or None,
+                cohorts=r.cohorts,
+                mesh=mesh,
+            )
         self.samplers[key].load(processes.local(policy.params))
         return self.samplers[key]
 

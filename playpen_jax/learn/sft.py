@@ -37,7 +37,7 @@ class Prepared:
     account: dict[str, Any]
 
 
-def gather(config: configs.Config) -> Sequence[Sequence[Message]]:
+def gather(config: configs.Config) -> Sequence[Sequence[Message]] | Stream:
     """The dialogues of `data.paths`, or of all learner's seats in `sft.episodes` scripted episodes."""
     if config.data.stream:
         if not config.sft.examples or not config.data.paths:
@@ -99,7 +99,7 @@ def batch(run: Run, prepared: Prepared, number: int) -> tuple[Batch, float]:
         if not rows:
             raise NothingToLearn(f"step {number + 1}: none of its {n} dialogues fits batch.length={config.batch.length}")
         return packed(config, run.c, rows), (number + 1) * n / len(prepared.stream)
-    count = len(prepared.rows) if config.sft.examples else len(prepared.bins.tokens)
+    count = len(prepared.rows) if config.sft.examples or prepared.bins is None else len(prepared.bins.tokens)
     chosen = draws.epoch_order(count, config.seed, number * n, n)
     if not config.sft.examples:
         return jax.tree.map(lambda x: x[chosen], prepared.bins), (number + 1) * n / count

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class Variant:
 
 
 FAR = 20.0  # log-ratios beyond this are cut off: their exponentials would overflow
-FREE = dict(low=math.inf, high=math.inf)  # the ratio is not bounded
+FREE: dict[str, Any] = dict(low=math.inf, high=math.inf)  # the ratio is not bounded
 VARIANTS = {
     "grpo": Variant(normalise="dialogues"),
     "grpo_tokens": Variant(),

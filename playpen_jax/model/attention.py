@@ -28,7 +28,8 @@ def frequencies(c: ModelConfig, kind: str = "full") -> tuple[Float[Array, "H2"],
     """Radians per position of each rotated pair in layers of a kind, and a factor of cosines and sines."""
     local = kind == "window" and c.window_theta is not None
     size = c.rotary or c.head_dim
-    base = (c.window_theta if local else c.rope_theta) ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    theta = c.rope_theta if c.window_theta is None or not local else c.window_theta
+    base = theta ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
     match None if local else c.rope_scaling:
         case LinearRope(factor):
             return base / factor, 1.0
@@ -136,7 +137,7 @@ def attend_packed(
         if branches is not None:
             mask &= (branches[:, None, first:j] == 0) | (branches[:, i:j, None] == branches[:, None, first:j])
         if window is not None:
-            at = jnp.arange(T)[None] if branches is None else positions
+            at = jnp.arange(T)[None] if branches is None or positions is None else positions
             mask &= at[:, i:j, None] - at[:, None, first:j] < window
         return attend(q[:, i:j], k[:, :, first:j], v[:, :, first:j], mask, scale, cap)
 

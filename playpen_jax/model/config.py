@@ -146,7 +146,7 @@ class ModelConfig:
     @property
     def plain(self) -> "ModelConfig":
         """The model alone: without adapters, in float32, and nothing said about how it is computed."""
-        own = {field.name: field.default for field in dataclasses.fields(self) if field.name in HOW}
+        own: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self) if field.name in HOW}
         return dataclasses.replace(self, **own)
 
     def _sizes(self) -> list[str]:
@@ -193,9 +193,9 @@ PARTS = {"delta": (Delta,), "experts": (Experts,), "lora": (Lora,), "rope_scalin
 def config_from_json(data: Mapping[str, Any]) -> ModelConfig:
     """The config that `dataclasses.asdict` turned into JSON."""
     tuples = lambda data: {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    data = tuples(data)
+    fields: dict[str, Any] = tuples(data)
     for name, classes in PARTS.items():
-        if part := data.get(name):
+        if part := fields.get(name):
             cls = next(x for x in classes if {f.name for f in dataclasses.fields(x)} == set(part))
-            data[name] = cls(**tuples(part))
-    return ModelConfig(**data)
+            fields[name] = cls(**tuples(part))
+    return ModelConfig(**fields)

@@ -27,7 +27,7 @@ REMAT = {
     "all": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
-ACTIVATIONS = {"silu": jax.nn.silu, "gelu_tanh": partial(jax.nn.gelu, approximate=True)}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"silu": jax.nn.silu, "gelu_tanh": partial(jax.nn.gelu, approximate=True)}
 
 
 def _project(c: ModelConfig, w: Params, name: str, x: Array, axes: int = 1) -> Array:
@@ -61,6 +61,7 @@ def _feed(c: ModelConfig, w: Params, h: Float[Array, "B T D"]) -> Float[Array, "
 
 def _experts(c: ModelConfig, w: Params, h: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
     """The likeliest experts of each token, by the router's probabilities; tokens are sorted by expert for one product."""
+    assert c.experts, "there are experts"
     B, T, D = h.shape
     asked, flat = c.experts.active, h.reshape(B * T, D)
     probs = jax.nn.softmax((flat @ w["router"].astype(c.dtype)).astype(jnp.float32), axis=-1)
@@ -96,7 +97,7 @@ def attention(
 
 def gated_delta(
     c: ModelConfig,
-    remember: Callable[[Params, dict[str, Array], delta.Steps], tuple[Array, Any]],
+    remember: Callable[[dict[str, Array], delta.Steps], tuple[Array, Any]],
     convolve: Callable[[str, Array, Array], Array],
     real: Array | None,
     w: Params,
@@ -115,6 +116,7 @@ def gated_delta(
     decay = -jnp.exp(rate) * jax.nn.softplus(project("delta_decay", h).astype(jnp.float32) + bias)
     if real is not None:
         write, decay = (jnp.where(real[:, :, None], x, 0.0) for x in (write, decay))
+    assert c.delta, "a layer of the kind delta"
     q = delta.unit(q) * c.delta.key_dim**-0.5
     read, kept = remember(inputs, delta.Steps(q, delta.unit(k), v.astype(jnp.float32), decay, write))
     read = rms_norm(read.astype(c.dtype), w["delta_norm"], c.norm_eps)
@@ -154,8 +156,10 @@ def hidden(
         if kind != "delta":
             window = c.window if kind == "window" else None
             return partial(attention, c, angles[kind], lambda q, k, v: (_attend(c, window, rows, q, k, v), None))
+        assert c.delta, "a layer of the kind delta"
+        back = c.delta.taps - 1
         remember = lambda inputs, steps: (delta.run_packed(steps, rows), None)
-        convolve = lambda name, x, taps: delta.convolve(x, taps, delta.within(x, rows, c.delta.taps - 1))
+        convolve = lambda name, x, taps: delta.convolve(x, taps, delta.within(x, rows, back))
         return partial(gated_delta, c, remember, convolve, None)
 
     def layer(kind: Kind) -> Callable:
@@ -216,6 +220,7 @@ def empty_cache(c: ModelConfig, rows: int, span: int, dtype: str | None = None) 
         if kind != "delta":
             return {name: zeros(c.kv_heads, span, c.head_dim) for name in ("k", "v")}
         d = c.delta
+        assert d, "a layer of the kind delta"
         keys = {f"conv_{name}": zeros(d.taps - 1, d.key_heads, d.key_dim) for name in ("q", "k")}
         memory = jnp.zeros((rows, d.value_heads, d.key_dim, d.value_dim), jnp.float32)
         return keys | {"conv_v": zeros(d.taps - 1, d.value_heads, d.value_dim), "memory": memory}
@@ -266,6 +271,8 @@ def extend(
         return partial(attention, c, angles[kind], mix)
 
     def remembering(old: dict[str, Array]) -> Callable:
+        assert c.delta, "a layer of the kind delta"
+        back = c.delta.taps - 1
         fresh = lambda x: jnp.where((start == 0).reshape(-1, *[1] * (x.ndim - 1)), 0, x)
         before = {name: fresh(own(x)) for name, x in old.items()}
 
@@ -275,7 +282,7 @@ def extend(
 
         def remember(inputs, s):
             read, memory = (delta.step if C == 1 else delta.run)(before["memory"], s)
-            newest = length[:, None] + jnp.arange(c.delta.taps - 1, dtype=jnp.int32)[None]
+            newest = length[:, None] + jnp.arange(back, dtype=jnp.int32)[None]
             new = {"memory": memory}
             for name, x in inputs.items():
                 seen = jnp.concatenate([before[f"conv_{name}"].astype(c.dtype), x], axis=1)

@@ -71,16 +71,17 @@ def step(state: Float[Array, "B M X Y"], s: Steps) -> tuple[Float[Array, "B 1 M 
 def run_packed(s: Steps, rows: Rows) -> Float[Array, "B T M Y"]:
     """What the tokens of packed rows read; a second branch remembers the common part, but not the first one."""
     empty = jnp.zeros((s.v.shape[0], s.v.shape[2], s.q.shape[-1], s.v.shape[-1]), jnp.float32)
-    if rows.branches is None:
+    branches = rows.branches
+    if branches is None:
         return run(empty, s, rows.segment_ids)[0]
 
     def without(branch: int) -> Array:
         """The branch's tokens neither write nor let the memory fade."""
-        skip = (rows.branches == branch)[:, :, None]
+        skip = (branches == branch)[:, :, None]
         left = s._replace(decay=jnp.where(skip, 0.0, s.decay), write=jnp.where(skip, 0.0, s.write))
         return run(empty, left, rows.segment_ids)[0]
 
-    return jnp.where((rows.branches == 2)[:, :, None, None], without(1), without(2))
+    return jnp.where((branches == 2)[:, :, None, None], without(1), without(2))
 
 
 def run(

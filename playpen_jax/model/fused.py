@@ -4,6 +4,7 @@ Splash attention (Pallas) on TPUs, cuDNN on NVIDIA GPUs. Both work on the rows a
 """
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +32,10 @@ def splash(window: int | None, scale: float, cap: float | None, interpret: bool 
         mask = masks.CausalMask((T, T)) if window is None else masks.LocalMask((T, T), (window - 1, 0), 0)
         block = next(size for size in (BLOCK, BLOCK // 2, LANES) if T % size == 0)
         names = ("block_q", "block_kv", "block_q_dkv", "block_kv_dkv", "block_q_dq", "block_kv_dq")
+        sizes: dict[str, Any] = dict.fromkeys(names, block)
         kernel = kernels.make_splash_mha(
             mask=masks.MultiHeadMask([mask] * N),
-            block_sizes=kernels.BlockSizes(**dict.fromkeys(names, block)),
+            block_sizes=kernels.BlockSizes(**sizes),
             attn_logits_soft_cap=cap,
             head_shards=1,
             q_seq_shards=1,
@@ -46,7 +48,7 @@ def splash(window: int | None, scale: float, cap: float | None, interpret: bool 
     return run
 
 
-def cudnn(window: int | None, scale: float, implementation: str = "cudnn") -> Kernel:
+def cudnn(window: int | None, scale: float, implementation: Literal["cudnn", "xla"] = "cudnn") -> Kernel:
     """cuDNN's attention under a mask of segments; 16-bit numbers, and rows of a multiple of `LANES` places."""
 
     def run(q: Array, k: Array, v: Array, segment_ids: Array) -> Array:

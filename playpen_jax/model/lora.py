@@ -44,6 +44,7 @@ def adapters_off(params: Params) -> Params:
 
 def adapt(c: ModelConfig, w: Params, name: str, x: Float[Array, "B T *fan"], axes: int) -> Array:
     """What the adapter of a projection adds to its output; `axes`: how many axes of x it reads."""
+    assert c.lora, "there are adapters"
     if KEY in w and c.lora.dropout:
         key = jax.random.fold_in(jax.random.wrap_key_data(w[KEY]), sorted(c.lora.targets).index(name))
         kept = jax.random.bernoulli(key, 1 - c.lora.dropout, x.shape)
@@ -58,8 +59,9 @@ def merge(c: ModelConfig, params: Params) -> tuple[ModelConfig, Params]:
     layers = dict((frozen or trained)["layers"])
     for name, w in layers.items():
         layers[name] = dense(w, jnp.float32) if is_quantised(w) else w
+    scale = c.lora.scale if c.lora else 1.0
     for name in c.lora.targets if c.lora else ():
         down, up = (trained["layers"][name + end].astype(jnp.float32) for end in (DOWN, UP))
         added = jax.vmap(lambda a, b: jnp.tensordot(a, b, 1))(down, up)
-        layers[name] = (layers[name] + c.lora.scale * added).astype(layers[name].dtype)
+        layers[name] = (layers[name] + scale * added).astype(layers[name].dtype)
     return dataclasses.replace(c, lora=None, base=None), {**(frozen or trained), "layers": layers}

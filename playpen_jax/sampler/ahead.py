@@ -15,7 +15,7 @@ from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.store import PAGE, Where
 
 
-def layers(c: model.ModelConfig, mesh: Mesh) -> Any:
+def layers(c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
     """The weights as decoding wants them: whole on every shard of rows, heads over tensor."""
     at = sharding.shardings(model.logical_axes(c), model.abstract(c), mesh, programs.DECODING)
     shapes = jax.eval_shape(partial(model.unstack, c), model.abstract(c))

@@ -18,7 +18,8 @@ class Page:
     __slots__ = ("parent", "place", "ids", "call", "pins", "users", "used", "whole", "heads", "children")
 
     def __init__(self, parent: Page | None, place: int, ids: Sequence[int] = (), call: int = 0):
-        self.parent, self.place, self.ids = parent, place, list(ids)
+        self.parent = parent or self  # the root is its own
+        self.place, self.ids = place, list(ids)
         self.call = call  # the device call that wrote its newest slot
         self.pins = 0  # dialogues that end here and are being worked on
         self.users = 0  # dialogues that end here and will go on

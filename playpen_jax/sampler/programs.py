@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jax.stages import Wrapped
 
 from playpen_jax import model, sharding
 from playpen_jax.sampler import store
@@ -19,7 +19,7 @@ DECODING = {axis: place for axis, place in sharding.RULES.items() if place == "t
 
 
 @cache
-def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Callable:
+def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Wrapped:
     """From the layout of training to that of decoding, on the device: whole on every shard of rows, heads over tensor."""
     program = partial(model.unstack, c)
     if mesh is None:
@@ -29,7 +29,7 @@ def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Callable:
 
 
 @cache
-def copy(c: model.ModelConfig) -> Callable:
+def copy(c: model.ModelConfig) -> Wrapped:
     """Copies pages `source` to pages `target`, both [Z, n], in every shard; targets outside are left out."""
 
     @partial(jax.jit, donate_argnums=0)
@@ -40,7 +40,7 @@ def copy(c: model.ModelConfig) -> Callable:
 
 
 @cache
-def prefill(c: model.ModelConfig) -> Callable:
+def prefill(c: model.ModelConfig) -> Wrapped:
     """Appends `length` of the `tokens` [Z, R, C] to each line, from `start` [Z, R] on."""
 
     @partial(jax.jit, donate_argnums=1)
@@ -55,7 +55,7 @@ def prefill(c: model.ModelConfig) -> Callable:
 
 
 @cache
-def load(c: model.ModelConfig) -> Callable:
+def load(c: model.ModelConfig) -> Wrapped:
     """Reads some rows of a window, `lanes` [Z, n] of each shard, from the pages."""
 
     @partial(jax.jit, donate_argnums=1)
@@ -66,7 +66,7 @@ def load(c: model.ModelConfig) -> Callable:
 
 
 @cache
-def decode(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...], chunk: int, mesh: Mesh | None = None) -> Callable:
+def decode(c: model.ModelConfig, how: Sampling, stops: tuple[int, ...], chunk: int, mesh: Mesh | None = None) -> Wrapped:
     """Up to `chunk` steps for all active rows in their window; stops when none is left. What was said is whole everywhere."""
 
     @partial(jax.jit, donate_argnums=(1, 2))

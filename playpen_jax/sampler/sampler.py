@@ -201,7 +201,8 @@ class Sampler:
             if ready >= open_ and (done or not full):
                 return
             self._calls += 1
-            lines, widths = [], PREFILL_WIDTHS
+            lines: list[list[Line]] = []
+            widths: tuple[int, ...] = PREFILL_WIDTHS
             for shard in self._shards:
                 lines.append(shard.lines(widths, PREFILL, self._calls))
                 if lines[-1]:
@@ -249,9 +250,9 @@ class Sampler:
             for i, speaker in enumerate(lanes):
                 if speaker is None and shard.ready:
                     lanes[i] = shard.ready.popleft()
-            for d in sorted((d for d in lanes if d is not None), key=lambda d: d.ticket):
-                if d in lanes:  # not paused meanwhile
-                    shard.reserve(d, min(d.cached + self.chunk, self.context))
+            for speaking in sorted((d for d in lanes if d is not None), key=lambda d: d.ticket):
+                if speaking in lanes:  # not paused meanwhile
+                    shard.reserve(speaking, min(speaking.cached + self.chunk, self.context))
         speakers = [d for shard in self._shards for d in shard.lanes[cohort]]
         if not any(speakers):
             return False

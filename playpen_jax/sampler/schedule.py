@@ -88,12 +88,13 @@ class Shard:
 
     def stop(self, d: Dialogue) -> None:
         """It waits, is ready, or speaks no longer; its pages may go if there is need."""
-        for queue in (self.waiting, self.ready, *self.lanes):
-            if d in queue:
-                if queue in self.lanes:
-                    queue[queue.index(d)] = None
-                else:
-                    queue.remove(d)
+        if d in self.waiting:
+            self.waiting.remove(d)
+        if d in self.ready:
+            self.ready.remove(d)
+        for lanes in self.lanes:
+            if d in lanes:
+                lanes[lanes.index(d)] = None
         d.flight = None
         if d.claim:
             for place in d.places[len(d.pages) :]:
@@ -181,7 +182,7 @@ class Shard:
         size = self.pages.size
         while self.shares and d.missing and d.cached % size == 0:
             page, n = self.pages.match(self._end(d), d.ids[d.cached : min(d.cached + size, len(d.ids) - 1)], call)
-            if not n:
+            if page is None:
                 break
             if page.call == call or not self._take_over(d, page, n, call):
                 return False

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
 from playpen_jax import model
-from playpen_jax.sharding import RULES
+from playpen_jax.sharding import RULES, AnyMesh
 
 PAGE = 32  # tokens
 Store = Any  # the model's cache, every leaf with a first axis of shards: [Z, pages, ..., size, ...] or [Z, seats, ...]
@@ -28,8 +28,8 @@ Store = Any  # the model's cache, every leaf with a first axis of shards: [Z, pa
 class Where(NamedTuple):
     """Where the rows of a call lie: pages [Z, R, W] (those that are not there yet may be any) and seats [Z, R]."""
 
-    pages: Int[Array, "Z R W"]
-    seats: Int[Array, "Z R"]
+    pages: Any  # integers, on the host or on the device, or their shapes where a program is only compiled
+    seats: Any
 
 
 @cache
@@ -44,11 +44,11 @@ def stateful(c: model.ModelConfig) -> bool:
     return not all(axes(c))
 
 
-def shard_count(mesh: Mesh | None) -> int:
+def shard_count(mesh: AnyMesh | None) -> int:
     return 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
 
 
-def placed(mesh: Mesh | None, heads: int, rank: int) -> NamedSharding | None:
+def placed(mesh: AnyMesh | None, heads: int, rank: int) -> NamedSharding | None:
     """Shards over data (and fsdp), heads (axis 2) over tensor if they divide."""
     if mesh is None:
         return None
@@ -62,7 +62,7 @@ def _zeros(c: model.ModelConfig, pages: int, size: int, seats: int, shards: int)
     return tree(c, [jnp.broadcast_to(x[None], (shards, *x.shape)) for x in leaves])
 
 
-def abstract(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: Mesh | None) -> Store:
+def abstract(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: AnyMesh | None) -> Store:
     """Shapes and places of pages and seats of every shard."""
     shapes = jax.eval_shape(partial(_zeros, c, pages, size, seats, shard_count(mesh)))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placed(mesh, x.shape[2], x.ndim)), shapes)
@@ -93,13 +93,13 @@ def window(c: model.ModelConfig, store: Store, where: Where) -> model.Cache:
     return tree(c, [read(kept, axis) for kept, axis in zip(jax.tree.leaves(store), axes(c), strict=True)])
 
 
-def abstract_window(c: model.ModelConfig, rows: int, span: int, mesh: Mesh | None) -> model.Cache:
+def abstract_window(c: model.ModelConfig, rows: int, span: int, mesh: AnyMesh | None) -> model.Cache:
     """Shapes and places of a window of all rows of a cohort: [B, ...]."""
 
     def place(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         at = placed(mesh, x.shape[1], x.ndim + 1)
-        spec = at and PartitionSpec(at.spec[0], *at.spec[2:])  # it has no axis of pages
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at and NamedSharding(mesh, spec))
+        spec = PartitionSpec(at.spec[0], *at.spec[2:]) if at else PartitionSpec()  # it has no axis of pages
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(at.mesh, spec) if at else None)
 
     return jax.tree.map(place, jax.eval_shape(partial(model.empty_cache, c, rows, span)))
 

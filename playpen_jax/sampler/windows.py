@@ -38,17 +38,16 @@ class Window:
 
     def bring(self, kept: store.Store, speakers: Sequence[Dialogue | None], seats: int) -> None:
         """A row for every speaker; those that spoke there a chunk ago are in it already."""
-        missing: list[list[int]] = [[] for _ in range(self.shards)]
+        missing: list[list[tuple[int, Dialogue]]] = [[] for _ in range(self.shards)]
         for i, d in enumerate(speakers):
-            turn = d and (d, d.ticket, d.pauses)
-            if turn and self._holds[i] != turn:
-                missing[i // self.height].append(i % self.height)
+            if d and self._holds[i] != (turn := (d, d.ticket, d.pauses)):
+                missing[i // self.height].append((i % self.height, d))
                 self._holds[i] = turn
         for at in range(0, max(map(len, missing)), LOADS):
             where = blank(self.shards, LOADS, self.span, seats)
             lanes = np.full((self.shards, LOADS), self.height, np.int32)
             for z, each in enumerate(missing):
-                for k, i in enumerate(each[at : at + LOADS]):
+                for k, (i, d) in enumerate(each[at : at + LOADS]):
                     lanes[z, k] = i
-                    point(where, z, k, speakers[z * self.height + i])
+                    point(where, z, k, d)
             self.rows = programs.load(self.c)(kept, self.rows, where, lanes)

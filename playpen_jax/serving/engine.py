@@ -59,7 +59,7 @@ class Engine:
         try:
             sampler = self._sampler(wish.how, {how for how, _ in speaking})
             row = sampler.take() if sampler else None
-            if row is None:
+            if sampler is None or row is None:
                 return False
             room = min(wish.max_tokens, self.context - len(wish.ids))
             digest = hashlib.blake2b(f"{wish.seed}/{wish.ids}".encode(), digest_size=8).digest()
@@ -78,7 +78,7 @@ class Engine:
                 if not idle:
                     return None
                 del self._samplers[idle[0]]
-            made = Sampler(self.served.config, self.rows, self.context, how, self.served.chat.stops)
+            made = Sampler(self.served.config, self.rows, self.context, how, self.served.speech.stops)
             made.load(self.served.params)
             self._samplers[how] = made
         return self._samplers[how]
@@ -88,7 +88,7 @@ class Engine:
         for reply in sampler.run():
             wish = speaking.pop((how, reply.row))
             sampler.drop(reply.row)
-            text, finish = self.served.chat.text(reply.ids), "stop" if reply.stop == "stop" else "length"
+            text, finish = self.served.speech.text(reply.ids), "stop" if reply.stop == "stop" else "length"
             cut = min((at for at in map(text.find, wish.stops) if at >= 0), default=None)
             wish.answer.set_result(
                 Answer(text if cut is None else text[:cut], finish if cut is None else "stop", len(reply.ids))

@@ -11,6 +11,8 @@ from typing import Any
 from playpen_jax import policy
 from playpen_jax.sampler.sample import Sampling
 
+MOST = 256  # tokens of a reply to a client that does not say
+
 
 class BadRequest(ValueError):
     """What a client asked for cannot be answered; the message says why."""
@@ -43,7 +45,7 @@ def wishes(served: policy.Policy, context: int, body: Mapping[str, Any]) -> list
     if body.get("logprobs") or body.get("tools"):
         raise BadRequest("'logprobs' and 'tools' are not supported")
     try:
-        ids = served.chat.dialogue([{"role": m["role"], "content": m["content"]} for m in messages])[0].tolist()
+        ids = served.speech.dialogue([{"role": m["role"], "content": m["content"]} for m in messages])[0].tolist()
     except (ValueError, KeyError) as error:
         raise BadRequest(f"messages: {error}") from None
     if len(ids) >= context:
@@ -53,8 +55,8 @@ def wishes(served: policy.Policy, context: int, body: Mapping[str, Any]) -> list
     stops = (stops,) if isinstance(stops, str) else tuple(stops)
     if not all(isinstance(text, str) and text for text in stops):
         raise BadRequest("'stop' must be a text or a list of texts")
-    n, seed = _whole(body, "n", 1, 1, 128), _whole(body, "seed", None, None, None)
-    most = _whole(body, "max_completion_tokens", None, 1, None) or _whole(body, "max_tokens", 256, 1, None)
+    n, seed = _whole(body, "n", 1, 128) or 1, _whole(body, "seed")
+    most = _whole(body, "max_completion_tokens", 1) or _whole(body, "max_tokens", 1) or MOST
     first = time.time_ns() if seed is None else seed
     return [Wish(tuple(ids), how, most, first + i, stops) for i in range(n)]
 
@@ -64,15 +66,16 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
         given = [
             float(body[k]) if body.get(k) is not None else default for k, default in (("temperature", 1.0), ("top_p", 1.0))
         ]
-        return Sampling(given[0], _whole(body, "top_k", 0, 0, None), given[1])
+        return Sampling(given[0], _whole(body, "top_k", 0) or 0, given[1])
     except (TypeError, ValueError) as error:
         raise BadRequest(f"temperature, top_p: {error}") from None
 
 
-def _whole(body: Mapping[str, Any], name: str, default: int | None, least: int | None, most: int | None) -> int | None:
+def _whole(body: Mapping[str, Any], name: str, least: int | None = None, most: int | None = None) -> int | None:
+    """The whole number of this name, None where the body has none; raises `BadRequest` for one out of bounds."""
     value = body.get(name)
     if value is None:
-        return default
+        return None
     if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
         raise BadRequest(f"{name!r} must be a whole number{'' if least is None else f' from {least} on'}, not {value!r}")
     if most is not None and value > most:
