@@ -1,7 +1,7 @@
 """Serve a policy: `python -m playpen_jax.serve --checkpoint=PATH [--port=8000]`, an OpenAI-compatible endpoint.
 
-POST /v1/chat/completions (also with "stream": true), GET /v1/models, GET /health. Requests share the rows of one sampler as
-they come and go. It listens on loopback unless --host says otherwise; there is no authentication.
+POST /v1/chat/completions (with "stream": true as the tokens come), GET /v1/models, GET /health. Requests share the rows of one
+sampler as they come and go. It listens on loopback unless --host says otherwise; there is no authentication.
 """
 
 from __future__ import annotations

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import queue
+import select
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,10 +20,13 @@ import pytest
 import games
 import playpen_jax as pp
 from playpen_jax import evaluate, metrics, rollout, serve
+from playpen_jax.chat import ByteTokenizer, Chat
 from playpen_jax.endpoint import Endpoint, EndpointError
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
+from playpen_jax.serving.engine import Telling
 from playpen_jax.serving.server import Server
+from playpen_jax.serving.wishes import Answer, Wish
 
 PROMPT = [{"role": "user", "content": "Say a letter."}]
 
@@ -71,14 +79,157 @@ def test_many_clients_share_the_rows(server):
     with_own.close()
 
 
-def test_a_stream_says_the_same_and_ends(server):
-    ask = {"messages": PROMPT, "temperature": 0, "max_tokens": 12}
-    whole = json.loads(post(server, ask)[1])["choices"][0]
-    events = post(server, ask | {"stream": True})[1].decode().strip().split("\n\n")
-    assert events[-1] == "data: [DONE]"
-    choices = [json.loads(event.removeprefix("data: "))["choices"][0] for event in events[:-1]]
-    assert "".join(choice["delta"].get("content", "") for choice in choices) == whole["message"]["content"]
-    assert choices[-1]["finish_reason"] == whole["finish_reason"]
+def events(server, ask: dict) -> list[dict]:
+    """The events of a stream, without the last one, which says that it is done."""
+    *found, done = post(server, ask | {"stream": True})[1].decode().strip().split("\n\n")
+    assert done == "data: [DONE]"
+    return [json.loads(event.removeprefix("data: ")) for event in found]
+
+
+def pieces(found: list[dict], index: int = 0) -> list[str]:
+    """What the events of a stream say of one choice, piece by piece; who speaks comes first, why it ended last."""
+    of_it = [choice for event in found for choice in event["choices"] if choice["index"] == index]
+    first, *between, last = of_it
+    assert first["delta"] == {"role": "assistant", "content": ""} and last["delta"] == {} and last["finish_reason"]
+    assert all(choice["delta"].keys() == {"content"} and choice["finish_reason"] is None for choice in between)
+    return [choice["delta"]["content"] for choice in between]
+
+
+@pytest.mark.parametrize("more", [{"temperature": 0}, {"temperature": 1.0, "seed": 3}, {"temperature": 3.0, "seed": 4, "n": 5}])
+def test_a_stream_says_the_same_in_pieces(server, more):
+    """At a high temperature most replies have bytes that are no character, and characters of several tokens."""
+    ask = {"messages": PROMPT, "max_tokens": 24, **more}
+    whole, found = json.loads(post(server, ask)[1]), events(server, ask)
+    assert {event["object"] for event in found} == {"chat.completion.chunk"} and len({event["id"] for event in found}) == 1
+    for i, choice in enumerate(whole["choices"]):
+        said = pieces(found, i)
+        assert "".join(said) == choice["message"]["content"] and all(said)
+        assert len(said) > 1 or len(choice["message"]["content"]) < 40, "no more than four tokens a piece"
+        reasons = [c["finish_reason"] for event in found for c in event["choices"] if c["index"] == i]
+        assert reasons[-1] == choice["finish_reason"]
+    assert not any("usage" in event for event in found)
+    *others, last = events(server, ask | {"stream_options": {"include_usage": True}})
+    assert last["usage"] == whole["usage"] and last["choices"] == [] and {event["usage"] for event in others} == {None}
+
+
+class Gate:
+    """Lets the sampler run chunk by chunk, each when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.steps = threading.Semaphore(0)
+        inner = Sampler.run
+
+        def run(sampler):
+            self.steps.acquire()
+            return inner(sampler)
+
+        monkeypatch.setattr(Sampler, "run", run)
+
+    def open(self) -> None:
+        self.steps.release(10**6)
+
+
+def begun(server, **more) -> http.client.HTTPResponse:
+    """A stream of which only the headers were read."""
+    line = http.client.HTTPConnection(*server.server_address, timeout=60)
+    line.request("POST", "/v1/chat/completions", json.dumps({"messages": PROMPT, "stream": True, "temperature": 0} | more))
+    return line.getresponse()
+
+
+def wait_for(test: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not test():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_words_come_before_the_reply_has_ended(server, monkeypatch):
+    gate = Gate(monkeypatch)
+    try:
+        reply = begun(server, max_tokens=24)
+        gate.steps.release(2)  # two chunks of six; the first one also computes the prompt
+        lines = [reply.readline() for _ in range(3)]  # who speaks; an empty line; words
+        assert json.loads(lines[2].removeprefix(b"data: "))["choices"][0]["delta"]["content"]
+        assert not select.select([reply.fp], [], [], 0.3)[0] or b"[DONE]" not in reply.fp.peek(1 << 16)
+    finally:
+        gate.open()
+    assert reply.read().endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_goes_away_frees_its_row(server, monkeypatch, stream):
+    monkeypatch.setattr("playpen_jax.serving.server.PATIENCE", 0.05)
+    gate, samplers = Gate(monkeypatch), server.engine._samplers.values()
+    held = lambda: sum(len(sampler._held) for sampler in samplers)
+    try:
+        line = http.client.HTTPConnection(*server.server_address, timeout=60)
+        ask = {"messages": PROMPT, "stream": stream, "temperature": 0, "max_tokens": 90}
+        line.request("POST", "/v1/chat/completions", json.dumps(ask))
+        wait_for(lambda: held() == 1)
+        line.sock.shutdown(socket.SHUT_RDWR)
+        line.close()
+        before = {id(sampler): sampler.counters.sampled for sampler in samplers}
+        while held():
+            gate.steps.release()
+            time.sleep(0.1)
+        assert sum(sampler.counters.sampled - before[id(sampler)] for sampler in samplers) < 60, "it did not speak to its end"
+    finally:
+        gate.open()
+    assert post(server, {"messages": PROMPT, "max_tokens": 3})[0] == 200
+
+
+def test_an_error_of_the_engine_is_the_end_of_a_stream(server, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no pages")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sampler, "feed", broken)
+        assert post(server, {"messages": PROMPT})[0] == 500
+        raw = post(server, {"messages": PROMPT, "stream": True})[1].decode()
+    assert json.loads(raw.strip().split("data: ")[-1])["error"]["message"] == "RuntimeError: no pages"
+
+
+def test_the_client_of_openai_reads_a_stream(server):
+    openai = pytest.importorskip("openai")
+    with openai.OpenAI(base_url=address(server), api_key="none") as client:
+        ask = {"model": "tiny", "messages": PROMPT, "temperature": 0, "max_tokens": 12}
+        whole = client.chat.completions.create(**ask)
+        chunks = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
+    said = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert said == whole.choices[0].message.content and chunks[-1].usage == whole.usage
+    assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason
+
+
+def telling(stops: tuple[str, ...] = (), stream: bool = True) -> tuple[Telling, queue.SimpleQueue]:
+    told: queue.SimpleQueue = queue.SimpleQueue()
+    wish = Wish(0, (), Sampling(0.0), 99, 0, stops, stream, told)
+    return Telling(wish, Chat(ByteTokenizer())), told
+
+
+def heard(told: queue.SimpleQueue) -> list:
+    return [told.get()[1] for _ in range(told.qsize())]
+
+
+def test_no_half_character_is_told():
+    one, told = telling()
+    ids = list("a🙂é".encode())
+    for n in range(1, len(ids) + 1):
+        assert not one.hear(ids[:n], None)
+    assert heard(told) == ["a", "🙂", "é"]
+    assert one.hear([*ids, 0xE2], "length") and heard(told) == ["\ufffd", Answer("a🙂é\ufffd", "length", 8)]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_stop_text_cuts_a_stream_at_the_same_token_whatever_the_chunks(step, stream):
+    one, told = telling(("END", "N\nD"), stream)
+    ids = list(b"one EN two E END three")
+    ends = [*range(step, len(ids), step), len(ids)]
+    last = next(n for n in ends if one.hear(ids[:n], "stop" if n == len(ids) else None))
+    *said, answer = heard(told)
+    assert answer == Answer("one EN two E ", "stop", 16) and "".join(said) == answer.text * stream
+    assert last == next(n for n in ends if n >= 16), "it is answered at once"
+    assert all("E" not in piece[-1:] or piece.endswith("E E") for piece in said), "what may begin a stop text is held back"
 
 
 def test_a_stop_text_cuts_the_reply(server):
@@ -102,6 +253,12 @@ def test_a_stop_text_cuts_the_reply(server):
         ({"messages": PROMPT, "n": 1000}, "'n' is at most 128"),
         ({"messages": PROMPT, "stop": [3]}, "'stop'"),
         ({"messages": PROMPT, "tools": [{}]}, "not supported"),
+        ({"messages": PROMPT, "stream": 1}, "'stream' must be true or false"),
+        ({"messages": PROMPT, "stream_options": {"include_usage": True}}, "'stream_options'"),
+        (
+            {"messages": PROMPT, "stream": True, "stream_options": {"include_usage": "yes"}},
+            "'include_usage' must be true or false",
+        ),
         ({"messages": [{"role": "user", "content": "word " * 500}]}, "the context is 128"),
     ],
 )

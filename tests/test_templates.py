@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,39 @@ def fast(specials: list[str], template: str | None = None, strips: bool = False)
     backend.add_special_tokens([AddedToken(piece, rstrip=strips, normalized=False) for piece in specials])
     named = {"bos_token": "<bos>", "eos_token": "<eos>"} if "<bos>" in specials else {}
     return HuggingFace(PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **named))
+
+
+def with_byte_pieces() -> HuggingFace:
+    """A tokenizer of transformers with a token for each byte, as Llama 2's and Gemma's, and some letters."""
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *"abc", "\u2581", "é"]
+    backend = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True))
+    backend.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return HuggingFace(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>"))
+
+
+@pytest.mark.parametrize("make", [ByteTokenizer, lambda: fast(["<bos>", "<eos>"]), with_byte_pieces])
+def test_what_is_certain_of_a_reply_stays_whatever_comes_after(make):
+    """Any bytes in any order, of which few are text: what was certain once is the beginning of all that comes."""
+    tokenizer, rng = make(), random.Random(7)
+    words = [tokenizer.encode(text) for text in ("a", "b", " é", "你", "🙂", "c")]
+    some = [i for i in range(tokenizer.size) if i not in tokenizer.specials.values()]
+    told = 0
+    for _ in range(150):
+        ids = [i for _ in range(6) for i in (rng.choice(words) if rng.random() < 0.7 else rng.choices(some, k=2))]
+        parts = [tokenizer.certain(ids[:n]) for n in range(len(ids) + 1)] + [tokenizer.decode(ids)]
+        assert all(after.startswith(before) for before, after in zip(parts, parts[1:])), ids
+        told += sum(map(bool, parts[:-1]))
+    assert told > 1000, "something is certain before the end"
+
+
+@pytest.mark.parametrize("make", [ByteTokenizer, lambda: fast(["<bos>", "<eos>"]), with_byte_pieces])
+def test_a_character_is_certain_when_its_last_byte_is_there(make):
+    tokenizer = make()
+    a, face = tokenizer.encode("a"), tokenizer.encode("🙂")
+    assert [tokenizer.certain(a + face[:n] + a * (n == 4)) for n in range(1, 5)] == ["a", "a", "a", "a🙂a"]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

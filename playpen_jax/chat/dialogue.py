@@ -101,6 +101,10 @@ class Chat:
         ids = list(ids)
         return self.tokenizer.decode(ids[:-1] if ids and ids[-1] in self.stops else ids).removeprefix(self._lead)
 
+    def certain(self, ids: Sequence[int]) -> str:
+        """The text of a reply that goes on, as far as it stays: without a character of which only some bytes were sampled."""
+        return self.tokenizer.certain(ids).removeprefix(self._lead)
+
     def dialogue(self, messages: Sequence[Message]) -> tuple[np.ndarray, np.ndarray]:
         """A whole dialogue without asides: ids int32 [T] and mask bool [T], True on the assistant's text and end of turn.
 

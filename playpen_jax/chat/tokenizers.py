@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+UNREADABLE = "\ufffd"  # stands for bytes that are no character
 FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # one of them makes a folder a tokenizer's
 
 
 class Tokenizer(Protocol):
     """What the house needs of a tokenizer; `encode` never makes special tokens out of text, nor adds a blank before it.
 
+    `certain` is the beginning of `decode` that no further ids can change: it ends before bytes that are no character yet.
     specials: control token -> id. blank: a text that follows a special token is meant to begin with a blank, as most
     sentencepiece models were trained. strips: special tokens that swallow the white space after them.
     """
@@ -28,6 +30,7 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
     def decode(self, ids: Sequence[int]) -> str: ...
+    def certain(self, ids: Sequence[int]) -> str: ...
     def save(self, folder: Path) -> None: ...
 
 
@@ -53,6 +56,9 @@ class ByteTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(i for i in ids if 0 <= i < 256).decode("utf-8", errors="replace")
+
+    def certain(self, ids: Sequence[int]) -> str:
+        return self.decode(ids).rstrip(UNREADABLE)
 
     def save(self, folder: Path) -> None:
         raise NotImplementedError("a test double is not saved")
@@ -94,6 +100,9 @@ class SentencePiece:
         """Ids that the tokenizer does not have, as models with a padded vocabulary sample them, stand for no text."""
         return self._model.decode([int(i) for i in ids if i < self.size])
 
+    def certain(self, ids: Sequence[int]) -> str:
+        return self.decode(ids).rstrip(UNREADABLE)
+
     def save(self, folder: Path) -> None:
         """Writes tokenizer.model."""
         (folder / "tokenizer.part").write_bytes(self.serialized)
@@ -123,6 +132,13 @@ class HuggingFace:
     def decode(self, ids: Sequence[int]) -> str:
         """Special tokens, and ids that the tokenizer does not have, stand for no text."""
         return self._backend.decode([int(i) for i in ids if i < self.size], skip_special_tokens=True)
+
+    def certain(self, ids: Sequence[int]) -> str:
+        """Where bytes are tokens, one that fits nowhere makes all those beside it unreadable, and may still come."""
+        text, alien = self.decode(ids), self._backend.token_to_id("<0xFF>")
+        if alien is not None:
+            text = os.path.commonprefix([text, self.decode([*ids, alien])])
+        return text.rstrip(UNREADABLE)
 
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and what belongs to it."""

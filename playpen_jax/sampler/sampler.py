@@ -148,6 +148,10 @@ class Sampler:
         open_ = [i for i, n in enumerate(free) if n and n >= max(free) - self._lanes[0]]
         return max(open_, key=lambda i: (self._shards[i].pages.match(self._shards[i].pages.root, ids[:PAGE])[1], free[i]))
 
+    def said(self, row: int) -> list[int]:
+        """What a dialogue has sampled so far in its turn."""
+        return list(self._held[row].said)
+
     @property
     def free(self) -> int:
         """How many more dialogues may be begun, so that all find room for what dialogues come to say here."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import queue
+import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from playpen_jax import policy
@@ -19,18 +20,35 @@ class BadRequest(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Wish:
-    """A request: the dialogue's tokens and how it is to be answered; `stops`: texts at which the reply is cut."""
+class Answer:
+    text: str
+    finish: str  # "stop" or "length"
+    tokens: int
 
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Wish:
+    """A request: the dialogue's tokens and how it is to be answered; `stops`: texts at which the reply is cut.
+
+    told: (index, item) of all requests of a body: pieces of text where they are wanted at once (`stream`), and at the end an
+    answer or an exception. gone: nobody waits for it any longer.
+    """
+
+    index: int
     ids: tuple[int, ...]
     how: Sampling
     max_tokens: int
     seed: int
     stops: tuple[str, ...]
-    answer: Future = dataclasses.field(default_factory=Future, compare=False)
+    stream: bool
+    told: queue.SimpleQueue[tuple[int, str | Answer | Exception]]
+    gone: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def tell(self, item: str | Answer | Exception) -> None:
+        self.told.put((self.index, item))
 
 
-def wishes(served: policy.Policy, context: int, body: Mapping[str, Any]) -> list[Wish]:
+def wishes(served: policy.Policy, context: int, body: Mapping[str, Any], stream: bool = False) -> list[Wish]:
     """The `n` requests that a body asks for; raises `BadRequest`."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -58,7 +76,26 @@ def wishes(served: policy.Policy, context: int, body: Mapping[str, Any]) -> list
     n, seed = _whole(body, "n", 1, 128) or 1, _whole(body, "seed")
     most = _whole(body, "max_completion_tokens", 1) or _whole(body, "max_tokens", 1) or MOST
     first = time.time_ns() if seed is None else seed
-    return [Wish(tuple(ids), how, most, first + i, stops) for i in range(n)]
+    told: queue.SimpleQueue[tuple[int, str | Answer | Exception]] = queue.SimpleQueue()
+    return [Wish(i, tuple(ids), how, most, first + i, stops, stream, told) for i in range(n)]
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    """True or false, which is the default; raises `BadRequest` for anything else."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"{name!r} must be true or false, not {value!r}")
+    return bool(value)
+
+
+def usage_wanted(body: Mapping[str, Any]) -> bool:
+    """Whether a stream is to end with its usage; raises `BadRequest`."""
+    options = body.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict) or not flag(body, "stream"):
+        raise BadRequest("'stream_options' must be an object, and is for 'stream': true")
+    return flag(options, "include_usage")
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
