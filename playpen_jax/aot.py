@@ -22,7 +22,7 @@ from playpen_jax import config as configs
 from playpen_jax import model, optim, sharding, update
 from playpen_jax.sampler import ahead, sampler, store
 from playpen_jax.sampler.sample import Sampling
-from playpen_jax.types import Batch, TrainState
+from playpen_jax.state import Batch, TrainState
 
 COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "collective-permute", "all-to-all")
 QUIET = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "true"}  # no TPU is asked for, none is taken

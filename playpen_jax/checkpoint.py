@@ -25,7 +25,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from playpen_jax import metrics, model
-from playpen_jax.types import TrainState
+from playpen_jax.state import TrainState
 
 DIGESTS = "digests.json"
 DAMAGED = "damaged-"  # before the step, in the name of a checkpoint that could not be read

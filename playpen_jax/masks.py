@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from playpen_jax.transcript import clean
-
-if TYPE_CHECKING:  # a report is written without JAX
-    from playpen_jax.types import TokenRow
+from playpen_jax.types import TokenRow
 
 STYLE = """
 .mask{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.5 ui-monospace,Menlo,Consolas,monospace;color:var(--soft)}

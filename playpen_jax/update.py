@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from playpen_jax import model, optim, sharding
 from playpen_jax.losses import tokens
-from playpen_jax.types import Batch, TrainState
+from playpen_jax.state import Batch, TrainState
 
 Loss = Callable[[Batch, Any, Any], tuple[Float[Array, "B T"], dict[str, Float[Array, "B T"]]]]
 

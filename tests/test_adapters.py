@@ -15,7 +15,7 @@ from playpen_jax import adapters, convert, hf, model, optim, policy, sharding, t
 from playpen_jax import config as configs
 from playpen_jax.families import FAMILIES, read
 from playpen_jax.losses import sft
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 from tests import test_families
 from tests.test_families import logits
 

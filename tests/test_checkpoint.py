@@ -17,7 +17,7 @@ import pytest
 
 from playpen_jax import checkpoint, model, optim, sharding, update
 from playpen_jax import config as configs
-from playpen_jax.types import TrainState
+from playpen_jax.state import TrainState
 from tests.common import ROOT
 from tests.test_sharding import fakes
 from tests.test_update import C, params

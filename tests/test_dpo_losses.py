@@ -16,7 +16,7 @@ from playpen_jax.data.pairs import row
 from playpen_jax.learn.dpo import batch_of
 from playpen_jax.losses import dpo, tokens
 from playpen_jax.losses.dpo import Preference
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 from tests.test_losses import C, params
 
 HOW = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from playpen_jax.losses import advantages, grpo, sft
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 from tests.test_losses import batch
 
 DEFAULT = grpo.Clip()

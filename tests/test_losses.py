@@ -12,7 +12,7 @@ import pytest
 
 from playpen_jax import model
 from playpen_jax.losses import tokens
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 
 C = model.ModelConfig("llama", vocab=61, dim=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp=64)
 

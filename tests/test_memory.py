@@ -10,7 +10,7 @@ import pytest
 
 from playpen_jax import model, update
 from playpen_jax.losses import sft
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 
 C = model.ModelConfig("llama", vocab=248_000, dim=16, layers=2, heads=2, kv_heads=1, head_dim=8, mlp=32)
 

@@ -21,7 +21,8 @@ from playpen_jax.losses.tokens import token_logps
 from playpen_jax.rollout import Job, Limits, Past, Rollout, replayed, token_key
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Reply, Sampler
-from playpen_jax.types import Batch, Episode, TokenRow, Turn
+from playpen_jax.state import Batch
+from playpen_jax.types import Episode, TokenRow, Turn
 from tests.test_sampler import whole
 from tests.toys import CHATTER, CONTEXT, ROWS, weights
 

@@ -11,7 +11,7 @@ import pytest
 from playpen_jax import config as configs
 from playpen_jax import hf, model, sharding, update
 from playpen_jax.losses import sft
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 from tests import test_families, tiny_models
 from tests.test_sharding import fakes, flat
 

@@ -22,7 +22,7 @@ from playpen_jax import checkpoint, metrics, optim, sharding, train, update
 from playpen_jax import config as configs
 from playpen_jax.learn import stopping
 from playpen_jax.learn.run import NothingToLearn
-from playpen_jax.types import TrainState
+from playpen_jax.state import TrainState
 from tests.common import ROOT
 from tests.test_checkpoint import DAMAGE, bits, restore
 

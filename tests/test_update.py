@@ -18,7 +18,8 @@ from playpen_jax.learn import credit
 from playpen_jax.losses import grpo, sft, tokens
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Sampler
-from playpen_jax.types import Batch, TokenRow
+from playpen_jax.state import Batch
+from playpen_jax.types import TokenRow
 
 C = model.ModelConfig("llama", vocab=61, dim=32, layers=2, heads=4, kv_heads=2, head_dim=8, mlp=64)
 CLIP = grpo.Clip(0.2, 0.2, beta=0.1)

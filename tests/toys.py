@@ -17,7 +17,7 @@ from games.core import Ask, Game, Outcome, Referee, View
 from playpen_jax import chat as chats
 from playpen_jax import checkpoint, hf, model, optim
 from playpen_jax import config as configs
-from playpen_jax.types import TrainState
+from playpen_jax.state import TrainState
 
 ROWS, CONTEXT = 4, 256  # of every sampler in these tests, so that few programs are compiled
 

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from playpen_jax.types import Batch, TokenRow
+from playpen_jax.state import Batch
+from playpen_jax.types import TokenRow
 
 
 @dataclasses.dataclass(frozen=True)

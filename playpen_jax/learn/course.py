@@ -37,7 +37,7 @@ from playpen_jax.learn import ahead, dpo, folder, grpo, journal, sft, stopping
 from playpen_jax.learn.interrupts import Hanging, Preempted
 from playpen_jax.learn.run import NothingToLearn, Run, Step
 from playpen_jax.sampler.sample import Sampling
-from playpen_jax.types import TrainState
+from playpen_jax.state import TrainState
 
 LEARN = {"grpo": grpo, "sft": sft, "dpo": dpo}  # algorithm -> its module: gather, prepare, updates, learner
 PREEMPTED = os.EX_TEMPFAIL  # exit status after SIGTERM: all is saved, start again

@@ -19,7 +19,8 @@ from playpen_jax.data import ref_logps
 from playpen_jax.data.pack import Weighted, micro_batches, pack
 from playpen_jax.learn.run import Run, Step
 from playpen_jax.losses import dpo
-from playpen_jax.types import Batch, TokenRow, TrainState
+from playpen_jax.state import Batch, TrainState
+from playpen_jax.types import TokenRow
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,8 @@ from playpen_jax.learn.ahead import Ahead
 from playpen_jax.learn.pool import Pool
 from playpen_jax.learn.run import NothingToLearn, Run, Step
 from playpen_jax.losses import grpo, sft
-from playpen_jax.types import Batch, Episode, TrainState
+from playpen_jax.state import Batch, TrainState
+from playpen_jax.types import Episode
 
 
 def gather(config: configs.Config) -> list[list[Message]]:

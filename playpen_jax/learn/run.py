@@ -22,7 +22,8 @@ from playpen_jax.players import LEARNER
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Counters, Sampler
 from playpen_jax.sampler.store import shard_count
-from playpen_jax.types import Batch, Episode, TrainState
+from playpen_jax.state import Batch, TrainState
+from playpen_jax.types import Episode
 
 Step = Callable[[TrainState, int], tuple[TrainState, dict[str, float]]]
 

@@ -21,7 +21,8 @@ from playpen_jax.data.rows import Counts, samples
 from playpen_jax.data.stream import Stream
 from playpen_jax.learn.run import NothingToLearn, Run, Step
 from playpen_jax.losses import sft
-from playpen_jax.types import Batch, TokenRow, TrainState
+from playpen_jax.state import Batch, TrainState
+from playpen_jax.types import TokenRow
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 
 
 @dataclasses.dataclass(frozen=True)

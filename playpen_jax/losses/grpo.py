@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 
 
 def loss(batch: Batch, logps: Float[Array, "B T"]) -> tuple[Float[Array, "B T"], dict[str, Float[Array, "B T"]]]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from playpen_jax import model
-from playpen_jax.types import Batch
+from playpen_jax.state import Batch
 
 CHUNK = 128  # places of a row whose logits are in memory at once, at most
 LOGITS = 1 << 24  # logits of a row that are in memory at once, about: fewer places where the vocabulary is large
