@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from games import bbh_make as make
 from games import bbh_players as players
-from games.core import Game, Outcome
-from games.single_turn import SEAT, answered, prompt, referee
+from games.core import Outcome
+from games.single_turn import answered, prompt, task
 
 
 def message(instance: Mapping, settings: Mapping) -> str:
@@ -28,17 +28,13 @@ def settings(level: str, form: str) -> dict:
     return {"name": level, "initial_prompt": full if form == "full" else "Q: {{input}}\nA:", "strip": True}
 
 
-BBH = Game(
-    name="bbh",
-    suite="reference",
-    seats=(SEAT,),
-    roles=("Answerer",),
-    levels=tuple(make.TASKS),
-    fields={"input": str, "target": str},
+BBH = task(
+    "bbh",
+    make.TASKS,
+    message,
+    judge,
+    {"scripted": players.answer, "random": players.answer_anything, "broken": players.think_aloud},
     settings_fields={"initial_prompt": str},
-    referee=referee(message, judge),
     generate=make.generate,
-    target=lambda instance: instance["input"],
     settings=settings,
-    players={SEAT: {"scripted": players.answer, "random": players.answer_anything, "broken": players.think_aloud}},
 )

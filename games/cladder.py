@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from games import cladder_make as make
 from games import cladder_players as players
-from games.core import Game, Outcome
-from games.single_turn import SEAT, answered, brief, choices, prompt, referee, refused
+from games.core import Outcome
+from games.single_turn import answered, brief, choices, prompt, refused, task
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -42,17 +42,13 @@ def settings(level: str, form: str) -> dict:
     return {"name": level, "initial_prompt": PROMPTS[form], "choices": ["yes", "no"]}
 
 
-CLADDER = Game(
-    name="cladder",
-    suite="reference",
-    seats=(SEAT,),
-    roles=("Answerer",),
-    levels=tuple(make.QUESTIONS),
-    fields={"input": str, "target": str},
+CLADDER = task(
+    "cladder",
+    make.QUESTIONS,
+    message,
+    judge,
+    {"scripted": players.answer, "random": players.answer_anything, "broken": players.evade},
     settings_fields={"initial_prompt": str, "choices": list},
-    referee=referee(message, judge),
     generate=make.generate,
-    target=lambda instance: instance["input"],
     settings=settings,
-    players={SEAT: {"scripted": players.answer, "random": players.answer_anything, "broken": players.evade}},
 )

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from games import eqbench_make as make
 from games import eqbench_players as players
-from games.core import Game, InstanceError, Outcome
-from games.single_turn import SEAT, answered, brief, prompt, referee, refused
+from games.core import InstanceError, Outcome
+from games.single_turn import answered, brief, prompt, prompts, refused, task
 
 MOST = 10
 FULL, SLOPE, MIDDLE, FAR = 6.5, 1.2, 4, 5  # a difference costs little up to FAR, where the S-shaped curve ends
@@ -76,23 +76,16 @@ PROMPTS = {
     ),
     "short": "{{input}}\n\nScore each 0-10, lines like `Emotion: 0`",
 }
+settings = prompts(PROMPTS)
 
 
-def settings(level: str, form: str) -> dict:
-    return {"name": level, "initial_prompt": PROMPTS[form]}
-
-
-EQBENCH = Game(
-    name="eqbench",
-    suite="reference",
-    seats=(SEAT,),
-    roles=("Answerer",),
-    levels=tuple(make.EMOTIONS),
-    fields={"input": str, "target": dict},
-    settings_fields={},
-    referee=referee(message, judge),
+EQBENCH = task(
+    "eqbench",
+    make.EMOTIONS,
+    message,
+    judge,
+    {"scripted": players.score, "random": players.score_anything, "broken": players.chat},
+    target=dict,
     generate=make.generate,
-    target=lambda instance: instance["input"],
     settings=settings,
-    players={SEAT: {"scripted": players.score, "random": players.score_anything, "broken": players.chat}},
 )

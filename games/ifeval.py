@@ -9,10 +9,10 @@ from typing import Any
 
 from games import ifeval_make as make
 from games import ifeval_players as players
-from games.core import Game, InstanceError, Outcome
+from games.core import InstanceError, Outcome
 from games.ifeval_checks import CHECKS
 from games.ifeval_language import profiles
-from games.single_turn import SEAT, answered, prompt, referee
+from games.single_turn import answered, prompt, prompts, task
 
 RELATIONS = ("less than", "at least")
 PATTERNS = ("keywords", "keyword", "forbidden_words", "section_spliter", "postscript_marker")  # regular expressions
@@ -65,23 +65,17 @@ def judge(reply: str, instance: Mapping, settings: Mapping) -> Outcome:
 
 
 PROMPTS = {"full": "Follow every instruction of this request to the letter.\n\n{{input}}", "short": "{{input}}"}
+settings = prompts(PROMPTS)
 
 
-def settings(level: str, form: str) -> dict:
-    return {"name": level, "initial_prompt": PROMPTS[form]}
-
-
-IFEVAL = Game(
-    name="ifeval",
-    suite="reference",
-    seats=(SEAT,),
-    roles=("InstructionFollower",),
-    levels=tuple(make.LEVELS),
-    fields={"input": str, "target": dict},
-    settings_fields={},
-    referee=referee(message, judge),
+IFEVAL = task(
+    "ifeval",
+    make.LEVELS,
+    message,
+    judge,
+    {"scripted": players.follow, "random": players.write_anything, "broken": players.disobey},
+    role="InstructionFollower",
+    target=dict,
     generate=make.generate,
-    target=lambda instance: instance["input"],
     settings=settings,
-    players={SEAT: {"scripted": players.follow, "random": players.write_anything, "broken": players.disobey}},
 )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from games import mmlu_pro_make as make
 from games import mmlu_pro_players as players
-from games.core import Game, InstanceError, Outcome
-from games.single_turn import SEAT, answered, brief, choices, prompt, referee, refused
+from games.core import InstanceError, Outcome
+from games.single_turn import answered, brief, choices, prompt, refused, task
 
 PATTERN = r"answer is \(?([ABCDEFGHIJ])\)?"
 
@@ -50,17 +50,13 @@ def settings(level: str, form: str) -> dict:
     }
 
 
-MMLU_PRO = Game(
-    name="mmlu_pro",
-    suite="reference",
-    seats=(SEAT,),
-    roles=("Answerer",),
-    levels=tuple(make.SUBJECTS),
-    fields={"input": str, "target": str},
+MMLU_PRO = task(
+    "mmlu_pro",
+    make.SUBJECTS,
+    message,
+    judge,
+    {"scripted": players.answer, "random": players.answer_anything, "broken": players.ramble},
     settings_fields={"initial_prompt": str, "choices": list, "regex_pattern": str},
-    referee=referee(message, judge),
     generate=make.generate,
-    target=lambda instance: instance["input"],
     settings=settings,
-    players={SEAT: {"scripted": players.answer, "random": players.answer_anything, "broken": players.ramble}},
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from games.core import Ask, InstanceError, Outcome, Referee
+from games.core import Ask, Game, InstanceError, Outcome, Player, Referee
 
 SEAT = "answerer"
 
@@ -19,6 +20,42 @@ def referee(message: Callable[[Mapping, Mapping], str], judge: Callable[[str, Ma
         return judge(reply, instance, settings)
 
     return play
+
+
+def task(
+    name: str,
+    levels: Iterable[str],
+    message: Callable[[Mapping, Mapping], str],
+    judge: Callable[[str, Mapping, Mapping], Outcome],
+    players: Mapping[str, Player],
+    *,
+    role: str = "Answerer",
+    target: type = str,
+    settings_fields: Mapping[str, type] | None = None,
+    **parts: Any,
+) -> Game:
+    """The entry of a reference task; `parts` are the other fields of `Game`, generate and settings.
+
+    players: those of its one seat. target: the type of what an instance wants.
+    """
+    return Game(
+        name=name,
+        suite="reference",
+        seats=(SEAT,),
+        roles=(role,),
+        levels=tuple(levels),
+        fields={"input": str, "target": target},
+        settings_fields=settings_fields or {},
+        referee=referee(message, judge),
+        target=lambda instance: instance["input"],
+        players={SEAT: players},
+        **parts,
+    )
+
+
+def prompts(texts: Mapping[str, str]) -> Callable[[str, str], dict]:
+    """Our own settings where all levels are told the same, in either form."""
+    return lambda level, form: {"name": level, "initial_prompt": texts[form]}
 
 
 def fill(template: str, placeholder: str, text: str) -> str:
