@@ -10,14 +10,13 @@ from collections import deque
 import pytest
 
 import games
-from games import records
 from games.adventuregame import read_world
 from games.adventuregame_grammar import Command, parse
 from games.adventuregame_make import LEVELS, target
 from games.adventuregame_players import Memory
 from games.adventuregame_route import CARRIED, Errand, route
 from games.core import SPLITS, InstanceError, play_out, split_of
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("adventuregame")
 PLAN = "\nNext actions:"
@@ -420,25 +419,19 @@ def test_players(form):
     assert wins("broken", 1.0).count("aborted") == 18
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes")
+@recorded.needed
 def test_recorded_episodes():
     equal = 0
-    for record in records.read_records(SHARED / "replay" / "adventuregame.jsonl.gz"):
-        play, differences = records.replay(record)
-        assert not differences
-        if any("floor" in reply.split("\n")[0] for _, reply in play.history):
-            continue
-        ours = play.outcome.official()
-        assert not [key for key, value in record["episode_scores"].items() if not records.same(value, ours[key])]
-        equal += 1
+    for record, play in recorded.replayed("adventuregame", 160):
+        if not any("floor" in reply.split("\n")[0] for _, reply in play.history):
+            assert not recorded.unequal(record, play)
+            equal += 1
     assert equal > 100
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes")
+@recorded.needed
 def test_the_scripted_player_wins_official_instances():
-    official = {}
-    for record in records.read_records(SHARED / "replay" / "adventuregame.jsonl.gz"):
-        official[record["experiment"], record["game_id"]] = record
+    official = {(record["experiment"], record["game_id"]): record for record in recorded.episodes("adventuregame")}
     for record in official.values():
         play = GAME.start(record["instance"], record["settings"])
         play_out(play, {"adventurer": (GAME.players["adventurer"]["scripted"], 1.0)})

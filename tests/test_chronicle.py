@@ -8,12 +8,11 @@ from collections import Counter
 import pytest
 
 import games
-from games import records
 from games.chronicle_events import GENERIC, events, named, nearness, violation
 from games.chronicle_players import ranking
 from games.core import SPLITS, InstanceError, play_out
 from playpen_jax.rewards import REWARDS
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("chronicle")
 INSTANCE = {
@@ -172,20 +171,15 @@ def test_a_stronger_pair_scores_more():
     assert means[0] > 95 and means[0] > means[1] + 10 > means[2] + 20
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "chronicle.jsonl.gz"))
-    assert len(found) == 240
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        ours, official = ended.outcome.official(), record["episode_scores"]
-        assert [key for key in official if not records.same(official[key], ours[key])] == []
+    for record, ended in recorded.replayed("chronicle", 240):
+        assert not recorded.unequal(record, ended)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_scripted_players_keep_the_form_of_official_prompts():
-    found = {r["instance"]["target_event"]: r for r in records.read_records(SHARED / "replay" / "chronicle.jsonl.gz")}
+    found = {r["instance"]["target_event"]: r for r in recorded.episodes("chronicle")}
     players = {seat: (GAME.players[seat]["scripted"], 1.0) for seat in GAME.seats}
     ended = [play_out(GAME.start(r["instance"], r["settings"]), players).outcome for r in found.values()]
     assert len(ended) == 60 and {o.status for o in ended} <= {"success", "lose"}

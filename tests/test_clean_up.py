@@ -12,8 +12,7 @@ from games import clean_up_make as make
 from games.clean_up import CLEAN_UP, SEATS, ST_CLEAN_UP, STUCK
 from games.clean_up_rules import Rules
 from games.core import SPLITS, InstanceError, play_out, split_of
-from games.records import read_records, replay, same
-from tests.common import SHARED
+from tests import recorded
 
 ROOM = {
     "modality": "text",
@@ -333,16 +332,10 @@ def test_strange_replies_never_raise():
             assert ended.parsed + ended.violated == ended.requests == len(episode.history) == len(ended.progress)
 
 
-@pytest.mark.skipif(SHARED is None, reason="needs the recorded episodes")
+@recorded.needed
 @pytest.mark.parametrize(("name", "episodes"), [("clean_up", 72), ("st_clean_up", 24)])
 def test_recorded_episodes_are_equal(name, episodes):
-    records = list(read_records(SHARED / "replay" / f"{name}.jsonl.gz"))
-    assert len(records) == episodes
-    for record in records:
-        episode, different = replay(record)
-        ours, official = episode.outcome.official(), record["episode_scores"]
-        assert not different and set(ours) == set(official)
-        assert all(same(ours[key], official[key]) for key in official)
-        shown = [event["content"] for turn in record["rounds"] for event in turn if event["type"] == "send message"]
-        assert [ask.text for ask, _ in episode.history] == shown
+    for record, episode in recorded.replayed(name, episodes):
+        assert not recorded.unequal(record, episode) and set(episode.outcome.official()) == set(record["episode_scores"])
+        assert recorded.told(episode) == recorded.sent(record)
         assert name == "st_clean_up" or well_formed(record["instance"]["background"])

@@ -11,12 +11,11 @@ from collections import Counter
 import pytest
 
 import games
-from games import records
 from games.clockwork_courier import _POSITION, _Unreadable, read
 from games.clockwork_courier_city import City, State
 from games.clockwork_courier_route import fastest
 from games.core import InstanceError, play_out
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("clockwork_courier")
 # S1A.   the gate is open at even ticks, the guard walks below it
@@ -279,28 +278,18 @@ def test_a_stronger_courier_delivers_more():
     assert means[0] == 100 and means[1] < 70
 
 
-def recorded():
-    return list(records.read_records(SHARED / "replay" / "clockwork_courier.jsonl.gz"))
-
-
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = recorded()
-    assert len(found) == 120
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        ours, official = ended.outcome.official(), record["episode_scores"]
-        assert [key for key in official if not records.same(official[key], ours[key])] == []
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        for text, (ask, _) in zip(sent, ended.history):  # every number that is told, tick by tick
-            ticks = [[line for line in told.split("\n") if re.match(r"t=\d+: ", line)] for told in (text, ask.text)]
+    for record, ended in recorded.replayed("clockwork_courier", 120):
+        assert not recorded.unequal(record, ended)
+        for both in zip(recorded.sent(record), recorded.told(ended)):  # every number that is told, tick by tick
+            ticks = [[line for line in text.split("\n") if re.match(r"t=\d+: ", line)] for text in both]
             assert [re.findall(r"\d+", line) for line in ticks[0]] == [re.findall(r"\d+", line) for line in ticks[1]]
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_the_scripted_courier_takes_the_official_way():
-    found = {(r["experiment"], r["game_id"]): r for r in recorded()}
+    found = {(r["experiment"], r["game_id"]): r for r in recorded.episodes("clockwork_courier")}
     players = {"courier": (GAME.players["courier"]["scripted"], 1.0)}
     for record in found.values():
         instance = record["instance"]

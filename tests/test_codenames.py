@@ -10,8 +10,7 @@ import games
 from games.codenames_players import affinity
 from games.codenames_words import OWNERS, forms, known_forms, related, rows, vocabulary
 from games.core import SPLITS, InstanceError, play_out, split_of
-from games.records import read_records, replay, same
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("codenames")
 HANDS = {
@@ -272,14 +271,6 @@ def test_the_guesser_is_not_told_who_owns_what():
     assert game.ask == other.ask
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
+@recorded.needed
 def test_recorded_episodes():
-    count = 0
-    for record in read_records(SHARED / "replay" / "codenames.jsonl.gz"):
-        where = f"{record['experiment']}/{record['game_id']}/{record['model']}"
-        played, differences = replay(record)
-        assert not differences, where
-        ours = played.outcome.official()
-        assert {key for key, value in record["episode_scores"].items() if not same(value, ours.get(key))} == set(), where
-        count += 1
-    assert count == 520
+    assert not any(recorded.unequal(*each) for each in recorded.replayed("codenames", 520))

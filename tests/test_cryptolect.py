@@ -9,11 +9,10 @@ from collections import Counter
 import pytest
 
 import games
-from games import records
 from games.core import InstanceError, play_out
 from games.cryptolect import block
 from games.cryptolect_language import Language, Malformed, english
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("cryptolect")
 LANGUAGE = {
@@ -266,27 +265,17 @@ def test_an_episode_leaves_its_instance_alone():
     assert before == INSTANCE
 
 
-def recorded():
-    return list(records.read_records(SHARED / "replay" / "cryptolect.jsonl.gz"))
-
-
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = recorded()
-    assert len(found) == 120
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        ours, official = ended.outcome.official(), record["episode_scores"]
-        assert [key for key in official if not records.same(official[key], ours[key])] == []
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        lines = lambda texts: [line for text in texts for line in text.split("\n") if "  =>  " in line and "MALF" not in line]
-        assert lines(ask.text for ask, _ in ended.history) == lines(sent)
+    lines = lambda texts: [line for text in texts for line in text.split("\n") if "  =>  " in line and "MALF" not in line]
+    for record, ended in recorded.replayed("cryptolect", 120):
+        assert not recorded.unequal(record, ended)
+        assert lines(recorded.told(ended)) == lines(recorded.sent(record))
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_the_scripted_linguist_learns_official_languages():
-    found = {(r["experiment"], r["game_id"]): r for r in recorded()}
+    found = {(r["experiment"], r["game_id"]): r for r in recorded.episodes("cryptolect")}
     players = {"linguist": (GAME.players["linguist"]["scripted"], 1.0)}
     ended = [play_out(GAME.start(r["instance"], r["settings"]), players).outcome for r in found.values()]
     assert len(ended) == 30 and Counter(o.status for o in ended)["success"] >= 28

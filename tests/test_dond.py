@@ -11,9 +11,8 @@ import pytest
 from games.core import SPLITS, InstanceError, play_out, split_of
 from games.dond import DOND, SEATS, SILENCE, parse
 from games.dond_make import LEVELS
-from games.records import read_records, replay
 from games.stemmer import stem
-from tests.common import SHARED
+from tests import recorded
 
 PILE = {
     "item_types": ["berry", "stone", "clock"],
@@ -216,14 +215,9 @@ def test_strange_replies_never_raise():
         assert episode.outcome.parsed + episode.outcome.violated == episode.outcome.requests == len(episode.history)
 
 
-@pytest.mark.skipif(SHARED is None, reason="needs the recorded episodes")
+@recorded.needed
 def test_recorded_episodes_are_equal():
-    count = 0
-    for record in read_records(SHARED / "replay" / "dond.jsonl.gz"):
-        episode, different = replay(record)
+    for record, episode in recorded.replayed("dond", 160):
         ours = episode.outcome.official()
         keys = ("Sum of Points", "Pareto Optimal", "Request Success Ratio")
-        assert not different
         assert all(ours.get(key) == pytest.approx(record["episode_scores"].get(key)) for key in keys)
-        count += 1
-    assert count == 160

@@ -8,10 +8,9 @@ from collections import Counter
 import pytest
 
 import games
-from games import records
 from games.core import InstanceError, play_out
 from games.lexicon import lexicon
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("get_to_the_point")
 INSTANCE = {"start_word": "desert", "target_word": "Camel", "current_sentence_fragment": "desert"}
@@ -145,20 +144,15 @@ def test_a_stronger_pair_scores_more():
     assert means[0] > 90 and means[0] > means[1] + 10 > means[2] + 20
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "get_to_the_point.jsonl.gz"))
-    assert len(found) == 160
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        assert [ask.text for ask, _ in ended.history] == sent
+    for record, ended in recorded.replayed("get_to_the_point", 160):
+        assert recorded.told(ended) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_scripted_players_keep_the_form_of_official_prompts():
-    found = {r["instance"]["target_word"]: r for r in records.read_records(SHARED / "replay" / "get_to_the_point.jsonl.gz")}
+    found = {r["instance"]["target_word"]: r for r in recorded.episodes("get_to_the_point")}
     players = {seat: (GAME.players[seat]["scripted"], 1.0) for seat in GAME.seats}
     ended = [play_out(GAME.start(r["instance"], r["settings"]), players).outcome for r in found.values()]
     assert Counter(o.status for o in ended)["aborted"] == 0 and {o.seat for o in ended} <= {None, "helper"}

@@ -8,11 +8,10 @@ import statistics
 import pytest
 
 import games
-from games import records
 from games.core import InstanceError, play_out, split_of
 from games.guesswhat_players import truth
 from games.lexicon import ABSTRACT, lexicon, questions
-from tests.common import SHARED
+from tests import recorded
 
 GUESSWHAT = games.make("guesswhat")
 INSTANCE = {"target_word": "Dog", "candidate_list": ["Dog", "Cat", "it's", "Cow"]}
@@ -186,23 +185,17 @@ def test_free_questions_are_answered_too():
     assert not truth("longboat", "Is it one of these: hand, pitch?") and truth("hand", "Is it one of these: hand, pitch?")
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "guesswhat.jsonl.gz"))
-    assert len(found) == 240
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        scores = ended.outcome.official()
-        assert all(records.same(scores[key], value) for key, value in record["episode_scores"].items())
+    for record, ended in recorded.replayed("guesswhat", 240):
+        assert not recorded.unequal(record, ended)
         assert ("Speed" in ended.outcome.metrics) == ("Speed" in record["episode_scores"])
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        assert [ask.text for ask, _ in ended.history] == sent
+        assert recorded.told(ended) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_scripted_players_read_official_prompts():
     players = {seat: (GUESSWHAT.players[seat]["scripted"], 1.0) for seat in GUESSWHAT.seats}
-    found = list(records.read_records(SHARED / "replay" / "guesswhat.jsonl.gz"))[::4]
+    found = recorded.episodes("guesswhat")[::4]
     ended = [play_out(GUESSWHAT.start(r["instance"], r["settings"]), players, r["game_id"]).outcome for r in found]
     assert all(o.status == "success" and o.score == 100 for o in ended)

@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 
 import games
-from games import ifeval_make, ifeval_players, records
+from games import ifeval_make, ifeval_players
 from games.core import InstanceError, play_out
 from games.ifeval_checks import CHECKS
 from games.ifeval_language import is_language
 from games.ifeval_text import capital_words, sentences
-from tests.common import SHARED
+from tests import recorded
 
 IFEVAL = games.make("ifeval")
 ENGLISH = "the old house at the end of the street was quiet this morning"
@@ -208,13 +208,10 @@ def test_the_scripted_player_follows_every_instruction(form):
             assert ended.outcome.status == "success", (instance, ended.history[0][1], ended.outcome.reason)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "ifeval.jsonl.gz"))
     counts = Counter()
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        assert ended.history[0][0].text == record["instance"]["input"]
+    for record, ended in recorded.replayed("ifeval", 400):
+        assert recorded.told(ended) == [record["instance"]["input"]]
         counts.update(record["instance"]["target"].keys())
-    assert len(found) == 400 and len(counts) == len(CHECKS)
+    assert len(counts) == len(CHECKS)

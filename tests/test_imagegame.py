@@ -12,8 +12,7 @@ from games.core import SPLITS, InstanceError, play_out, split_of
 from games.grid_talk import places, plain
 from games.grids import draw, find, shapes
 from games.imagegame import EMPTY, PROMPTS, changed, compare
-from games.records import read_records, replay, same
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("imagegame")
 SETTINGS = GAME.settings("compact_grids", "full")
@@ -207,14 +206,6 @@ def test_players_are_graded():
     assert results("broken", 1.0)[2] > 0.8
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
+@recorded.needed
 def test_recorded_episodes():
-    count = 0
-    for record in read_records(SHARED / "replay" / "imagegame.jsonl.gz"):
-        where = f"{record['experiment']}/{record['game_id']}/{record['model']}"
-        played, differences = replay(record)
-        assert not differences, where
-        ours = played.outcome.official()
-        assert {key for key, value in record["episode_scores"].items() if not same(value, ours.get(key))} == set(), where
-        count += 1
-    assert count == 160
+    assert not any(recorded.unequal(*each) for each in recorded.replayed("imagegame", 160))

@@ -7,10 +7,9 @@ import math
 
 import pytest
 
-from games import records
 from games.core import InstanceError, play_out, split_of
 from games.matchit_ascii import MATCHIT_ASCII, _distance, _read, _views
-from tests.common import SHARED
+from tests import recorded
 
 A, B = MATCHIT_ASCII.seats
 SETTINGS = {
@@ -174,23 +173,14 @@ def test_short_prompts_are_short():
     )
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_are_equal():
-    count = 0
-    for record in records.read_records(SHARED / "replay" / "matchit_ascii.jsonl.gz"):
-        play, different = records.replay(record)
-        assert not different, (record["experiment"], record["game_id"], record["model"])
-        official = play.outcome.official()
-        assert all(records.same(value, official[key]) for key, value in record["episode_scores"].items())
-        events = [event for turn in record["rounds"] for event in turn]
-        assert [e["content"] for e in events if e["type"] == "send message"] == [ask.text for ask, _ in play.history]
-        count += 1
-    assert count == 160
+    for record, play in recorded.replayed("matchit_ascii", 160):
+        assert not recorded.unequal(record, play) and recorded.told(play) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_our_players_understand_the_official_prompts():
-    for number, record in enumerate(records.read_records(SHARED / "replay" / "matchit_ascii.jsonl.gz")):
-        if number % 10 == 0:
-            players = {seat: (MATCHIT_ASCII.players[seat]["scripted"], 1.0) for seat in (A, B)}
-            assert play_out(MATCHIT_ASCII.start(record["instance"], record["settings"]), players).outcome.status == "success"
+    players = {seat: (MATCHIT_ASCII.players[seat]["scripted"], 1.0) for seat in (A, B)}
+    for record in recorded.episodes("matchit_ascii")[::10]:
+        assert play_out(MATCHIT_ASCII.start(record["instance"], record["settings"]), players).outcome.status == "success"

@@ -12,7 +12,7 @@ from games.core import InstanceError, lesson, play_out, split_of
 from games.privateshared import PRIVATESHARED, recorded_replies
 from games.privateshared_make import LEVELS, _worlds, wordings
 from games.privateshared_players import _FORMS
-from tests.common import SHARED
+from tests import recorded
 
 DUO = {
     "tag": "BOSS",
@@ -199,29 +199,18 @@ def test_our_answerers(form):
     assert 0 < sum(end.status == "aborted" for end in ends) < 12 and all(end.violated for end in ends)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_are_equal():
-    count = 0
-    for record in records.read_records(SHARED / "replay" / "privateshared.jsonl.gz"):
-        play, different = records.replay(record)
-        key = record["experiment"], record["game_id"], record["model"]
-        assert not different, key
-        official = play.outcome.official()
-        assert all(records.same(value, official[name]) for name, value in record["episode_scores"].items()), key
-        if count % 20 == 0:  # the verdicts alone say the same
+    for number, (record, play) in enumerate(recorded.replayed("privateshared", 200)):
+        assert not recorded.unequal(record, play)
+        if number % 20 == 0:  # the verdicts alone say the same
             verdicts = record | {"extra": {}}
-            replies = recorded_replies(verdicts)
-            assert len(replies) == len(play.history)
-            assert not records.replay(verdicts)[1], key
-        count += 1
-    assert count == 200
+            assert len(recorded_replies(verdicts)) == len(play.history)
+            assert not records.replay(verdicts)[1]
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_our_answerer_understands_the_official_briefings():
-    for number, record in enumerate(records.read_records(SHARED / "replay" / "privateshared.jsonl.gz")):
-        if number % 25 == 0:
-            play = PRIVATESHARED.start(record["instance"], record["settings"])
-            assert (
-                play_out(play, {"answerer": (PRIVATESHARED.players["answerer"]["scripted"], 1.0)}).outcome.status == "success"
-            )
+    players = {"answerer": (PRIVATESHARED.players["answerer"]["scripted"], 1.0)}
+    for record in recorded.episodes("privateshared")[::25]:
+        assert play_out(PRIVATESHARED.start(record["instance"], record["settings"]), players).outcome.status == "success"

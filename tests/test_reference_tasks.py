@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 
 import games
-from games import bbh_make, cladder_make, eqbench, mmlu_pro_make, records
+from games import bbh_make, cladder_make, eqbench, mmlu_pro_make
 from games.core import InstanceError, play_out
 from games.single_turn import fill
-from tests.common import SHARED
+from tests import recorded
 
 NAMES = ("bbh", "cladder", "eqbench", "mmlu_pro")
 SETTINGS = {
@@ -234,24 +234,19 @@ def test_a_scene_has_six_feelings_in_words_that_can_be_read():
         assert eqbench.read("\n".join(f"{name}: {score}" for name, score in feelings.items())) == feelings
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 @pytest.mark.parametrize("name, episodes", [("bbh", 416), ("cladder", 400), ("eqbench", 400), ("mmlu_pro", 400)])
 def test_recorded_episodes_replay_equal(name, episodes):
-    found = list(records.read_records(SHARED / "replay" / f"{name}.jsonl.gz"))
-    assert len(found) == episodes
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        assert [ask.text for ask, _ in ended.history] == sent
+    for record, ended in recorded.replayed(name, episodes):
+        assert recorded.told(ended) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 @pytest.mark.parametrize("name", NAMES)
 def test_players_answer_official_prompts(name):
     """They cannot know the answers there, but what they say has the right form."""
     game = games.make(name)
-    for record in itertools.islice(records.read_records(SHARED / "replay" / f"{name}.jsonl.gz"), 0, 400, 10):
+    for record in recorded.episodes(name)[:400:10]:
         for kind in ("scripted", "random"):
             players = {"answerer": (game.players["answerer"][kind], 1.0)}
             assert play_out(game.start(record["instance"], record["settings"]), players).outcome.status != "aborted"

@@ -10,10 +10,9 @@ import pytest
 import games
 from games.core import SPLITS, InstanceError, play_out, split_of
 from games.grids import find
-from games.records import read_records, replay, same
 from games.referencegame import GRIDS
 from games.referencegame_players import _fit as fit
-from tests.common import SHARED
+from tests import recorded
 
 GAME = games.make("referencegame")
 SETTINGS = GAME.settings("random_grids", "full")
@@ -176,14 +175,6 @@ def test_players_are_graded():
     assert results("broken", 1.0)[1] > 0.8
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
+@recorded.needed
 def test_recorded_episodes():
-    count = 0
-    for record in read_records(SHARED / "replay" / "referencegame.jsonl.gz"):
-        where = f"{record['experiment']}/{record['game_id']}/{record['model']}"
-        played, differences = replay(record)
-        assert not differences, where
-        ours = played.outcome.official()
-        assert {key for key, value in record["episode_scores"].items() if not same(value, ours.get(key))} == set(), where
-        count += 1
-    assert count == 360
+    assert not any(recorded.unequal(*each) for each in recorded.replayed("referencegame", 360))

@@ -8,12 +8,11 @@ import statistics
 import pytest
 
 import games
-from games import records
 from games.core import InstanceError, play_out
 from games.stemmer import stem
 from games.taboo import forbidden, normalise
 from games.taboo_players import ranking
-from tests.common import SHARED
+from tests import recorded
 
 TABOO = games.make("taboo")
 INSTANCE = {"target_word": "bank", "related_word": ["money", "strong-minded", "Loan"]}
@@ -178,21 +177,16 @@ def test_the_guesser_finds_the_word_of_a_free_clue_and_never_repeats_a_guess():
     assert ranking([" ".join(ranking([]))])  # a clue of all nouns leaves none, and still something is guessed
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "taboo.jsonl.gz"))
-    assert len(found) == 240
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        assert [ask.text for ask, _ in ended.history] == sent
+    for record, ended in recorded.replayed("taboo", 240):
+        assert recorded.told(ended) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_scripted_players_read_official_prompts():
     players = {seat: (TABOO.players[seat]["scripted"], 1.0) for seat in TABOO.seats}
-    found = list(records.read_records(SHARED / "replay" / "taboo.jsonl.gz"))[::4]
+    found = recorded.episodes("taboo")[::4]
     ended = [play_out(TABOO.start(r["instance"], r["settings"]), players, r["game_id"]).outcome for r in found]
     assert all(o.status != "aborted" and o.seat is None for o in ended)
     assert sum(o.status == "success" for o in ended) >= 4

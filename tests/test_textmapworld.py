@@ -13,12 +13,11 @@ import time
 import pytest
 
 import games
-from games import records
 from games.core import InstanceError, play_out, split_of
 from games.textmapworld import GRAPHREASONING, LINEAR, SPECIFICROOM, TEXTMAPWORLD
 from games.textmapworld_graph import edit_distance, first_steps, similarity
 from games.textmapworld_make import DRAWN, GO, STOP
-from tests.common import SHARED
+from tests import recorded
 
 GAMES = (TEXTMAPWORLD, GRAPHREASONING, SPECIFICROOM)
 #  Attic - Bath - Cave
@@ -270,28 +269,17 @@ def test_our_maps(game):
     assert len(game.settings(game.levels[0], "short")["Prompt"].split()) <= 40
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
-@pytest.mark.parametrize("game", GAMES, ids=lambda game: game.name)
-def test_recorded_episodes_are_equal(game):
-    count = 0
-    for record in records.read_records(SHARED / "replay" / f"{game.name}.jsonl.gz"):
-        play, different = records.replay(record)
-        assert not different, (record["experiment"], record["game_id"], record["model"])
-        ours = play.outcome.official()
-        for key, value in record["episode_scores"].items():
-            assert records.same(value, ours[key]), (key, record["experiment"], record["game_id"], record["model"])
-        shown = [
-            e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message" and e["to"] == "Player 1"
-        ]
-        assert shown == [ask.text for ask, _ in play.history]
-        count += 1
-    assert count >= 120
+@recorded.needed
+@pytest.mark.parametrize("game, count", list(zip(GAMES, (200, 120, 120))), ids=lambda value: getattr(value, "name", ""))
+def test_recorded_episodes_are_equal(game, count):
+    for record, play in recorded.replayed(game.name, count):
+        assert not recorded.unequal(record, play) and recorded.told(play) == recorded.sent(record, "Player 1")
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_our_walkers_understand_the_official_prompts():
     for game in GAMES:
-        first = next(records.read_records(SHARED / "replay" / f"{game.name}.jsonl.gz"))
+        first = recorded.episodes(game.name)[0]
         play = game.start(first["instance"], first["settings"])
         assert (
             play_out(play, {"guesser": (games.make(game.name).players["guesser"]["scripted"], 1.0)}).outcome.status == "success"

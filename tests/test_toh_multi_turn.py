@@ -9,10 +9,9 @@ from collections import Counter, deque
 import pytest
 
 import games
-from games import records
 from games.core import InstanceError, play_out
 from games.toh_multi_turn_board import Board, distance, moved, moves
-from tests.common import SHARED
+from tests import recorded
 
 TOH = games.make("toh_multi_turn")
 INSTANCE = {"num_disks": 2, "align": "horizontal", "peg_names": "alpha", "disk_order": "ascending", "max_turns": 8}
@@ -199,22 +198,16 @@ def test_the_scripted_player_takes_the_shortest_way(form):
         assert ended.progress[-1] == 1 and list(ended.progress) == sorted(ended.progress)
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_recorded_episodes_replay_equal():
-    found = list(records.read_records(SHARED / "replay" / "toh_multi_turn.jsonl.gz"))
-    assert len(found) == 96
-    for record in found:
-        ended, differences = records.replay(record)
-        assert differences == []
-        assert record["episode_scores"].items() <= ended.outcome.official().items()
-        sent = [e["content"] for turn in record["rounds"] for e in turn if e["type"] == "send message"]
-        assert [ask.text for ask, _ in ended.history] == sent
+    for record, ended in recorded.replayed("toh_multi_turn", 96):
+        assert not recorded.unequal(record, ended) and recorded.told(ended) == recorded.sent(record)
         assert Board(record["instance"]).draw() == record["instance"]["initial_board"]
 
 
-@pytest.mark.skipif(SHARED is None, reason="no recorded episodes here")
+@recorded.needed
 def test_scripted_players_read_official_prompts():
-    found = {record["experiment"]: record for record in records.read_records(SHARED / "replay" / "toh_multi_turn.jsonl.gz")}
+    found = {record["experiment"]: record for record in recorded.episodes("toh_multi_turn")}
     players = {"hopper": (TOH.players["hopper"]["scripted"], 1.0)}
     ended = [play_out(TOH.start(r["instance"], r["settings"]), players).outcome for r in found.values()]
     assert Counter(o.status for o in ended) == {"success": 24}

@@ -11,9 +11,8 @@ import pytest
 
 import games
 from games.core import SPLITS, InstanceError, split_of
-from games.records import read_records, replay, same
 from games.wordle_words import colour, parse, targets, words
-from tests.common import SHARED
+from tests import recorded
 
 NAMES = ("wordle", "wordle_withclue", "wordle_withcritic")
 INSTANCE = {"target_word": "apple", "target_word_clue": "fruit of a tree", "target_word_difficulty": "high_frequency"}
@@ -291,26 +290,23 @@ def test_no_reply_makes_the_referee_raise(name):
     assert ended == 300
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
+@recorded.needed
 @pytest.mark.parametrize("name", NAMES)
 def test_recorded_episodes_are_equal(name):
-    count = 0
-    for record in read_records(SHARED / "replay" / f"{name}.jsonl.gz"):
-        play, differs = replay(record)
-        assert not differs
-        ours, theirs = play.outcome.official(), record["episode_scores"]
-        assert all(same(theirs[key], ours[key]) for key in theirs)
-        events = [event for turn in record["rounds"] for event in turn]
-        assert [ask.text for ask, _ in play.history] == [e["content"] for e in events if e["type"] == "send message"]
-        count += 1
-    assert count == 120
+    for record, play in recorded.replayed(name, 120):
+        assert not recorded.unequal(record, play) and recorded.told(play) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
-@pytest.mark.parametrize("name", NAMES)
-def test_the_solver_also_plays_with_official_settings(name):
+def official_ends(name: str) -> list[str]:
+    """How ten official instances of a game of this family end for its scripted players."""
     game = games.make(name)
     seats = {seat: (game.players[seat]["scripted"], 1.0) for seat in game.seats}
-    records = list(read_records(SHARED / "replay" / f"{name}.jsonl.gz"))[:40:4]
-    ends = [games.play_out(game.start(r["instance"], r["settings"]), seats).outcome.status for r in records]
+    starts = [game.start(record["instance"], record["settings"]) for record in recorded.episodes(name)[:40:4]]
+    return [games.play_out(start, seats).outcome.status for start in starts]
+
+
+@recorded.needed
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solver_also_plays_with_official_settings(name):
+    ends = official_ends(name)
     assert ends.count("success") >= 8 and "aborted" not in ends

@@ -8,9 +8,8 @@ import pytest
 
 import games
 from games.core import Outcome
-from games.records import read_records, replay, same
-from tests.common import SHARED
-from tests.test_wordle import INSTANCE, NO, YES, play_many, say
+from tests import recorded
+from tests.test_wordle import INSTANCE, NO, YES, official_ends, play_many, say
 
 NAMES = ("wordle-crazy", "wordle-crazy_withclue", "wordle-crazy_withcritic")
 HINT = "\n\nAnswer in this form:\nexplanation: one line\nguess: five letters"
@@ -144,26 +143,15 @@ def test_the_solver_reads_the_crazy_colours(name, form):
     assert sum(end.status == "success" for end in weak) <= 2 and all(end.status != "aborted" for end in weak)
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
+@recorded.needed
 @pytest.mark.parametrize("name", NAMES)
 def test_recorded_episodes_are_equal_to_the_letter(name):
-    count = 0
-    for record in read_records(SHARED / "replay" / f"{name}.jsonl.gz"):
-        play, differs = replay(record)
-        assert not differs
-        ours, theirs = play.outcome.official(), record["episode_scores"]
-        assert all(same(theirs[key], ours[key]) for key in theirs)
-        events = [event for turn in record["rounds"] for event in turn]
-        assert [ask.text for ask, _ in play.history] == [e["content"] for e in events if e["type"] == "send message"]
-        count += 1
-    assert count == 120
+    for record, play in recorded.replayed(name, 120):
+        assert not recorded.unequal(record, play) and recorded.told(play) == recorded.sent(record)
 
 
-@pytest.mark.skipif(SHARED is None, reason="recorded episodes are not here")
+@recorded.needed
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solver_also_plays_with_official_settings(name):
-    game = games.make(name)
-    seats = {seat: (game.players[seat]["scripted"], 1.0) for seat in game.seats}
-    records = list(read_records(SHARED / "replay" / f"{name}.jsonl.gz"))[:40:4]
-    ends = [games.play_out(game.start(r["instance"], r["settings"]), seats).outcome.status for r in records]
+    ends = official_ends(name)
     assert ends.count("success") >= 8 and "aborted" not in ends
