@@ -237,7 +237,7 @@ def paced_jobs(episodes: int, context: int) -> list[Job]:
 
 
 def paced(c: model.ModelConfig, params: Any, rows: int, episodes: int, context: int, **options: Any) -> dict:
-    """Episodes of the recorded lengths with random weights, twice: the first time compiles. Occupancy until the last refill."""
+    """Episodes of the recorded lengths with random weights, twice: the first time compiles."""
     sampler = Paced(c, rows, context, Sampling(1.0), (), dialogues=4 * rows, **options)
     todo, chat, limits = paced_jobs(episodes, context), Chat(ByteTokenizer()), Limits(context, 10**6)
     for _ in range(2):
@@ -247,7 +247,7 @@ def paced(c: model.ModelConfig, params: Any, rows: int, episodes: int, context: 
 
 
 class _Refills:
-    """Occupancy up to the moment from which on nobody waits for a row any more."""
+    """Occupancy up to the last moment with as many live dialogues as rows: from then on nobody is left to refill a row."""
 
     def __init__(self, sampler: Sampler):
         self.last = (0, 1)
@@ -255,7 +255,7 @@ class _Refills:
 
         def run() -> list:
             replies = inner(sampler)
-            if any(shard.waiting or shard.ready for shard in sampler._shards):
+            if len(sampler._held) >= sampler.rows:
                 self.last = sampler.counters.sampled, max(sampler.counters.row_steps, 1)
             return replies
 

@@ -8,6 +8,7 @@ import math
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -251,7 +252,8 @@ def test_two_processes_make_the_same_updates_and_their_checkpoint_moves_to_anoth
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-c", TWO, address]
     both = [subprocess.Popen([*command, str(i), str(tmp_path)], cwd=ROOT, stdout=-1, stderr=-1, text=True) for i in (0, 1)]
-    outputs = [process.communicate(timeout=600) for process in both]
+    with ThreadPoolExecutor() as pool:  # both at once: one that waits for its pipe to be read lets the other wait for it
+        outputs = list(pool.map(lambda process: process.communicate(timeout=600), both))
     assert [process.returncode for process in both] == [0, 0], outputs[0][1][-2000:] + outputs[1][1][-2000:]
     for out, _ in outputs:
         assert_same(measured["1"], json.loads(out.splitlines()[-1]))
