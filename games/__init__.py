@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import runpy
+from pathlib import Path
 
 from games.core import Ask, Game, InstanceError, Outcome, Play, View, play_out
 
@@ -64,9 +66,14 @@ def register(game: Game) -> Game:
 
 
 def make(name: str) -> Game:
-    """The game called `name`; an unknown name raises `KeyError` with the nearest one."""
+    """The game called `name`, or "FILE.py:NAME": one that a file of yours registers.
+
+    An unknown name raises `KeyError` with the nearest one, and so does a file without the game.
+    """
     if name in _REGISTERED:
         return _REGISTERED[name]
+    if ".py:" in name:
+        return _of_file(*name.rsplit(":", 1))
     if name.partition(":")[0] in HOUSES and ":" in name:
         return _guest(*name.split(":", 1))
     if name not in TABLE:
@@ -75,6 +82,26 @@ def make(name: str) -> Game:
             f"unknown game {name!r}" + (f": did you mean {near[0]!r}?" if near else f": one of {', '.join(names())}")
         )
     return _load(name)
+
+
+def _of_file(path: str, name: str) -> Game:
+    """A game that the file registers when it is run; it is run once."""
+    if not Path(path).is_file():
+        raise KeyError(f"{path}:{name}: no file {path}")
+    _run(Path(path).resolve())
+    if name not in _REGISTERED:
+        raise KeyError(
+            f"{path} registers no game {name!r}: " + (f"only {', '.join(_REGISTERED)}" if _REGISTERED else "none at all")
+        )
+    return _REGISTERED[name]
+
+
+@functools.cache
+def _run(path: Path) -> None:
+    try:
+        runpy.run_path(str(path))
+    except Exception as error:  # whatever a user's file may do
+        raise KeyError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
 
 
 @functools.cache

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
+import games
 from playpen_jax import config as configs
 from playpen_jax import curriculum, players, rewards
+
+
+def named(config: configs.Config) -> configs.Config:
+    """The config in which games of files ("FILE.py:NAME") are called by their own names, or a `ConfigError`."""
+    own = lambda names: tuple(games.make(name).name if ".py:" in name else name for name in names)
+    try:
+        evaluation = dataclasses.replace(config.eval, games=own(config.eval.games))
+        return dataclasses.replace(config, games=own(config.games), eval=evaluation)
+    except KeyError as error:
+        raise configs.ConfigError(str(error.args[0])) from None
 
 
 def check(config: configs.Config) -> None:

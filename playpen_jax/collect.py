@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from playpen_jax import checks, metrics
 from playpen_jax import config as configs
-from playpen_jax import metrics
 from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--workdir", metavar="DIR", help="where everything is written (default: runs/NAME of the config)")
     with user_errors():
         known, overrides = arguments(options, sys.argv[1:] if argv is None else argv, configs.Config())
-        config = configs.load(known.config, overrides)
+        config = checks.named(configs.load(known.config, overrides))
         folder = Path(known.workdir or Path("runs") / Path(known.config).stem)
         from playpen_jax import harvest  # JAX, for which --help and a wrong setting do not wait
 

@@ -30,7 +30,7 @@ def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, argparse.Namespace
     known, overrides = arguments(options, argv, configs.Config())
     if known.topology and not known.dry_run:
         options.error("--topology is for --dry-run")
-    config = configs.load(known.config, overrides)
+    config = checks.named(configs.load(known.config, overrides))
     checks.check(config)
     trackers.check(config.tracker)
     return config, Path(known.workdir or Path("runs") / Path(known.config).stem), known

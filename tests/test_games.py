@@ -535,7 +535,15 @@ def test_the_page_on_writing_a_game(monkeypatch, capsys, tmp_path):
     assert configs.load(str(file)).games == ("higher_lower",)
     assert capsys.readouterr().out == re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1]
 
-    game = games.make("higher_lower")
+    monkeypatch.setattr(games, "_REGISTERED", {})
+    game = games.make(f"{file}:higher_lower")
+    assert games.make("higher_lower") is games.make(f"{file}:higher_lower") is game
+    for wrong, why in ((f"{file}:lower", "registers no game 'lower': only higher_lower"), ("no.py:x", "no file no.py")):
+        with pytest.raises(KeyError, match=why):
+            games.make(wrong)
+    (tmp_path / "bad.py").write_text("1 / 0")
+    with pytest.raises(KeyError, match="bad.py cannot be run: ZeroDivisionError"):
+        games.make(f"{tmp_path / 'bad.py'}:x")
     for check in (
         test_same_replies_same_episode,
         test_a_fork_goes_on_alone,

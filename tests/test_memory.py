@@ -36,7 +36,7 @@ def test_no_array_of_all_logits_is_ever_there():
 
 @pytest.mark.slow
 def test_micro_batches_and_recomputation_save_memory():
-    c = dataclasses.replace(C, vocab=64, dim=64, layers=8, heads=4, head_dim=16, mlp=256)
+    c = dataclasses.replace(C, vocab=64, dim=64, layers=8, kinds=(), heads=4, head_dim=16, mlp=256)
     kept = {remat: temporary(dataclasses.replace(c, remat=remat), 8, 256) for remat in ("all", "dots", "none")}
-    assert kept["all"] < 0.6 * kept["dots"] < 0.6 * kept["none"]
+    assert kept["all"] < 0.7 * kept["dots"] < 0.7 * kept["none"]
     assert temporary(c, 8, 256, micro=4) < 1.2 * temporary(c, 8, 256)
