@@ -180,7 +180,9 @@ def make_scores(c: model.ModelConfig, mesh: Mesh, temperature: float = 1.0) -> C
     rows = NamedSharding(mesh, PartitionSpec(None, sharding.RULES["batch"]))
 
     def scores(params: Any, batch: Batch):
-        return jax.lax.map(lambda micro: tokens.token_logps(c, params, micro, temperature)[0], batch)
+        batch = jax.lax.with_sharding_constraint(batch, rows)
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # kernels work on the shards of a device
+            return jax.lax.map(lambda micro: tokens.token_logps(c, params, micro, temperature)[0], batch)
 
     return jax.jit(scores, out_shardings=rows)
 

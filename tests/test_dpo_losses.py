@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from playpen_jax import update
+from playpen_jax import config as configs
+from playpen_jax import sharding, update
 from playpen_jax.data import ref_logps
 from playpen_jax.data.pack import micro_batches
 from playpen_jax.data.pairs import row
@@ -180,14 +181,14 @@ def test_log_probabilities_of_both_branches_are_those_of_each_dialogue_alone():
 
 def test_a_precomputed_reference_is_the_frozen_one_and_is_read_back(tmp_path, capsys):
     made = rows()
-    ref = params(seed=1)
-    first = ref_logps.with_logps(C, ref, made, 40, 2, tmp_path)
+    ref, mesh = params(seed=1), sharding.make_mesh(configs.Mesh(), jax.devices()[:1])
+    first = ref_logps.with_logps(C, ref, made, 40, 2, mesh, tmp_path)
     loss = lambda batch, logps, ref: dpo.loss(batch, logps, ref, Preference())
     run = jax.jit(lambda p, r, b, used: update.gradients(C, loss, p, r, b, used)[1]["loss"])
     frozen = float(run(params(), ref, *micro_batches(batch_of(made, 40), 2)))
     kept = float(run(params(), None, *micro_batches(batch_of(first, 40), 2)))
     assert kept == pytest.approx(frozen, rel=1e-5) and abs(kept - np.log(2)) > 0.01
-    again = ref_logps.with_logps(C, ref, made, 40, 2, tmp_path)
+    again = ref_logps.with_logps(C, ref, made, 40, 2, mesh, tmp_path)
     assert [r.logps.tobytes() for r in again] == [r.logps.tobytes() for r in first]
     said = capsys.readouterr().out.splitlines()
     assert "written to" in said[0] and "read from" in said[1] and len(list(tmp_path.iterdir())) == 1

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from playpen_jax import model
+from playpen_jax import model, update
 from playpen_jax.data.pack import Weighted, micro_batches, pack
-from playpen_jax.losses import tokens
 from playpen_jax.types import TokenRow
 
 
@@ -31,7 +30,7 @@ def digest(c: model.ModelConfig, params: Any, rows: Sequence[TokenRow]) -> str:
 
 
 def with_logps(
-    c: model.ModelConfig, params: Any, rows: Sequence[TokenRow], length: int, micro: int, folder: Path
+    c: model.ModelConfig, params: Any, rows: Sequence[TokenRow], length: int, micro: int, mesh: Mesh, folder: Path
 ) -> list[TokenRow]:
     """The rows with the reference's log-probabilities in `logps`, read from `folder` or computed and written there.
 
@@ -42,7 +41,7 @@ def with_logps(
         flat = np.load(file)
         print(f"reference: log-probabilities of {len(rows):,} rows read from {file}")
     else:
-        flat = np.concatenate(_logps(c, params, rows, length, micro))
+        flat = np.concatenate(_logps(c, params, rows, length, micro, mesh))
         folder.mkdir(parents=True, exist_ok=True)
         with open(file.with_suffix(".part"), "wb") as part:
             np.save(part, flat)
@@ -53,16 +52,18 @@ def with_logps(
     return [dataclasses.replace(row, logps=part, sampled_logps=part) for row, part in zip(rows, parts, strict=True)]
 
 
-def _logps(c: model.ModelConfig, params: Any, rows: Sequence[TokenRow], length: int, micro: int) -> list[np.ndarray]:
+def _logps(
+    c: model.ModelConfig, params: Any, rows: Sequence[TokenRow], length: int, micro: int, mesh: Mesh
+) -> list[np.ndarray]:
     """For each row float32 [T], 0 outside the mask."""
-    run = jax.jit(lambda params, batch: jax.lax.map(lambda one: tokens.token_logps(c, params, one)[0], batch))
+    run = update.make_scores(c, mesh)
     found: list[np.ndarray] = []
     for first in range(0, len(rows), 16 * micro):
         some = rows[first : first + 16 * micro]
         batch, left_out = pack([Weighted(row, i + 1.0) for i, row in enumerate(some)], length)
         assert not left_out, "rows longer than `length` were to be left out before"
         folded, _ = micro_batches(batch, micro)
-        logps = np.asarray(run(params, jax.tree.map(jnp.asarray, folded))).reshape(-1, length)
+        logps = np.asarray(run(params, folded)).reshape(-1, length)
         # of which row a place is: known by the advantages, which number the rows where there is a mask
         numbers = folded.advantages.reshape(-1, length)
         for i, row in enumerate(some):

@@ -103,7 +103,7 @@ def learner(run: Run, tx: optax.GradientTransformation, at: TrainState, before: 
     config, n, rows = run.config, run.config.dpo.pairs, prepared.rows
     length = config.batch.length
     if config.dpo.reference == "precomputed":
-        rows = ref_logps.with_logps(run.c, before, rows, length, config.batch.micro, run.workdir / "reference")
+        rows = ref_logps.with_logps(run.c, before, rows, length, config.batch.micro, run.mesh, run.workdir / "reference")
     ref_params = before if has_reference(config) else None
     if config.dpo.reference == "off":
         ref_params = model.adapters_off(before)
