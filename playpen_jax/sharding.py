@@ -22,6 +22,8 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "delta_values": "tensor",
     "vocab": "tensor",
 }
+# the same of weights that are computed with: whole on every shard of rows
+GATHERED = {axis: place for axis, place in RULES.items() if place == "tensor"}
 
 AXES = ("data", "fsdp", "tensor")
 AnyMesh = Mesh | AbstractMesh
@@ -73,6 +75,19 @@ def shardings(axes: Any, abstract: Any, mesh: AnyMesh, rules: Mapping[str, str |
     """A tree of `NamedSharding` for a tree of arrays and the same tree of logical axes."""
     place = lambda x, names: NamedSharding(mesh, spec(tuple(names), x.shape, mesh, rules))
     return jax.tree.map(place, abstract, axes)
+
+
+def constrain(x: jax.Array, *axes: str | None, rules: Mapping[str, str | tuple[str, ...]] = RULES) -> jax.Array:
+    """Inside a program whose mesh is set: x laid out by its logical axes, and its gradient likewise; elsewhere x as it is."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return x if mesh.empty else jax.lax.with_sharding_constraint(x, spec(axes, x.shape, mesh, rules))
+
+
+def parts(axis: str, size: int) -> int:
+    """Inside a program whose mesh is set: into how many parts a logical axis of this size is cut."""
+    mesh = jax.sharding.get_abstract_mesh()
+    names = () if mesh.empty else spec((axis,), (size,), mesh)[0] or ()
+    return int(np.prod([mesh.shape[name] for name in ((names,) if isinstance(names, str) else names)]))
 
 
 def put(tree: Any, at: Any) -> Any:

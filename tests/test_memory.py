@@ -40,3 +40,15 @@ def test_micro_batches_and_recomputation_save_memory():
     kept = {remat: temporary(dataclasses.replace(c, remat=remat), 8, 256) for remat in ("all", "dots", "none")}
     assert kept["all"] < 0.7 * kept["dots"] < 0.7 * kept["none"]
     assert temporary(c, 8, 256, micro=4) < 1.2 * temporary(c, 8, 256)
+
+
+@pytest.mark.parametrize("remat", ["all", "dots"])
+def test_the_way_there_keeps_no_copy_of_the_weights(remat):
+    """Of what the scan over layers hands to the way back nothing is as large as the smallest matrix of all layers."""
+    c = dataclasses.replace(C, vocab=64, dim=64, layers=8, kinds=(), mlp=64, remat=remat)
+    ids = jax.ShapeDtypeStruct((1, 4), jnp.int32)
+    run = lambda params, ids: model.hidden(c, params, ids, ids, ids).sum()
+    program = jax.make_jaxpr(jax.grad(run))(model.abstract(c), ids)
+    there = next(each for each in program.eqns if each.primitive.name == "scan")
+    kept = [x.aval for x in there.outvars[there.params["num_carry"] :]]
+    assert kept and max(x.size for x in kept) < c.layers * c.dim * c.head_dim

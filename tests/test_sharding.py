@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
+from playpen_jax import aot, model, optim, policy, sharding, update
 from playpen_jax import config as configs
-from playpen_jax import model, optim, policy, sharding, update
 from playpen_jax.data.pack import micro_batches, pack
+from playpen_jax.state import Batch, TrainState
 from tests import toys
 from tests.common import ROOT
 from tests.test_update import LENGTH, C, dialogues, flat, grpo_loss, params
@@ -164,6 +166,41 @@ def test_a_mesh_that_does_not_fit_is_refused_in_one_line():
     ):
         with pytest.raises(configs.ConfigError, match="mesh of data=.* does not fit 4 devices"):
             sharding.make_mesh(settings, four)
+
+
+# ---------------------------------------------------------------------------------------------- what moves between devices
+
+WIDE = dataclasses.replace(C, vocab=4096)
+ROWS, PLACES = 8, 512  # four chunks of logits
+
+
+def moved() -> dict[str, list]:
+    """Of every collective of the compiled update: the sizes of the arrays that it makes, and the operation that it serves."""
+    ids, floats = (jax.ShapeDtypeStruct((1, ROWS, PLACES), dtype) for dtype in (np.int32, np.float32))
+    batch = Batch(ids, ids, ids, floats, floats, floats)
+    found, kinds = {}, "|".join(aot.COLLECTIVES)
+    for name in ("8 fsdp", "2 data, 2 fsdp, 2 tensor"):
+        mesh, tx = sharding.make_mesh(configs.Mesh(*MESHES[name])), optim.make(configs.Optim(), 10)
+        at = update.state_shardings(WIDE, tx, mesh)
+        weights, step = model.abstract(WIDE), jax.ShapeDtypeStruct((), np.int32)
+        state = aot.placed(TrainState(weights, jax.eval_shape(tx.init, weights), step), at)
+        text = update.make(WIDE, grpo_loss, tx, mesh, at).lower(state, None, batch, step).compile().as_text()
+        lines = re.findall(rf" = (.*?) (?:{kinds})(?:-start)?\(.*?op_name=\"(.*?)\"", text)
+        sizes = lambda shapes: [[int(n) for n in each.split(",") if n] for each in re.findall(r"\[([\d,]*)\]", shapes)]
+        found[name] = [[sizes(shapes), operation] for shapes, operation in lines]
+    return found
+
+
+def test_chunks_of_logits_move_no_head_and_no_device_sees_all_rows():
+    """The head is gathered, and its gradient summed, once; an embedding is looked up for all rows in parts of its columns."""
+    found = json.loads(fakes("import json\nfrom tests import test_sharding\nprint(json.dumps(test_sharding.moved()))"))
+    for name, collectives in found.items():
+        assert len(collectives) > 10
+        heads = {WIDE.vocab, WIDE.vocab // 2}
+        per_chunk = [shape for shapes, operation in collectives for shape in shapes if "...v" in operation]
+        assert not [shape for shape in per_chunk if heads & {*shape}], f"{name}: the head moves with every chunk"
+        everything = [shape for shapes, _ in collectives for shape in shapes if math.prod(shape) >= ROWS * PLACES * WIDE.dim]
+        assert not [shape for shape in everything if not heads & {*shape}], f"{name}: a device gets the activations of all rows"
 
 
 # ---------------------------------------------------------------------------------------------- never whole on one device

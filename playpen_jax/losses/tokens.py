@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from playpen_jax import model
+from playpen_jax import model, sharding
 from playpen_jax.state import Batch
 
 CHUNK = 128  # places of a row whose logits are in memory at once, at most
@@ -31,6 +32,7 @@ def token_logps(
     extra = {"branches": batch.branches, "noise": noise, "dropout": dropout}
     x = model.hidden(c, params, batch.tokens, batch.positions, batch.segment_ids, **extra)
     targets = jnp.pad(batch.tokens[:, 1:], ((0, 0), (0, 1)))
+    heads = _heads(c, params, len(x))
     width = min(max(LOGITS // c.vocab, 16), CHUNK, x.shape[1])
     short = -x.shape[1] % width
     x, targets = jnp.pad(x, ((0, 0), (0, short), (0, 0))), jnp.pad(targets, ((0, 0), (0, short)))
@@ -38,21 +40,35 @@ def token_logps(
     @jax.checkpoint
     def one(part):
         x, targets = part
-        scores = model.logits(c, params, x) / temperature
+        scores = jax.vmap(partial(model.logits, c))(heads, x) / temperature
+        scores = sharding.constrain(scores, "batch", None, None, "vocab")
         total = jax.nn.logsumexp(scores, axis=-1)
         # a sum over a mask, not a look-up: its gradient is computed along with that of the total, and needs no array of its own
-        said = jnp.where(jnp.arange(c.vocab)[None, None] == targets[..., None], scores, 0.0).sum(-1)
+        said = jnp.where(jnp.arange(c.vocab)[None, None, None] == targets[..., None], scores, 0.0).sum(-1)
         fixed = jax.lax.stop_gradient(scores)
         expected = (jax.nn.softmax(fixed) * fixed).sum(-1)
         return said - total, jax.lax.stop_gradient(total) - expected
 
-    def cut(array):
-        return jnp.moveaxis(array.reshape(array.shape[0], -1, width, *array.shape[2:]), 1, 0)
+    def cut(array):  # [B, T, ...] to [chunks, Z, B / Z, width, ...]
+        shards = jax.tree.leaves(heads)[0].shape[0]
+        return jnp.moveaxis(array.reshape(shards, array.shape[0] // shards, -1, width, *array.shape[2:]), 2, 0)
 
     chosen, entropy = jax.lax.map(one, (cut(x), cut(targets)))
 
     def join(parts):  # back to [B, T], one place to the right
-        whole = jnp.moveaxis(parts, 0, 1).reshape(x.shape[0], -1)[:, : batch.tokens.shape[1] - 1]
+        whole = jnp.moveaxis(parts, 0, 2).reshape(x.shape[0], -1)[:, : batch.tokens.shape[1] - 1]
         return jnp.pad(whole, ((0, 0), (1, 0)))
 
     return join(chosen), join(entropy)
+
+
+def _heads(c: model.ModelConfig, params: Any, rows: int) -> dict[str, Array]:
+    """The head, once for each of the Z shards of the rows: [Z, ...], every shard with its own.
+
+    So no chunk has to gather it, and what a shard's chunks add to its gradient (in float32) is summed over the shards once.
+    """
+    name, axes = ("embed", ("vocab", "embed")) if c.tied else ("head", ("embed", "vocab"))
+    shards = sharding.parts("batch", rows)
+    whole = sharding.constrain(params[name].astype(c.dtype), *axes, rules=sharding.GATHERED).astype(jnp.float32)
+    each = jnp.broadcast_to(whole[None], (shards, *whole.shape))
+    return {name: sharding.constrain(each, "batch", *axes, rules=sharding.GATHERED | {"batch": sharding.RULES["batch"]})}

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from playpen_jax import sharding
 from playpen_jax.model import delta, fused
 from playpen_jax.model.attention import Angles, attend, attend_packed, capped, rms_norm, rope, rotate
 from playpen_jax.model.config import Kind, ModelConfig
@@ -27,6 +28,9 @@ REMAT = {
     "all": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
+# how the embedding is read: every shard of its columns, for the rows of all of them
+LOOKUP = {"batch": "data", "embed": "fsdp"}
+ROWS = ("batch", None, None)  # logical axes of the residual stream
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"silu": jax.nn.silu, "gelu_tanh": partial(jax.nn.gelu, approximate=True)}
 
 
@@ -125,7 +129,8 @@ def gated_delta(
 
 
 def _embed(c: ModelConfig, params: Params, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
-    return params["embed"][tokens].astype(c.dtype) * jnp.asarray(c.embed_scale, c.dtype)
+    found = params["embed"][sharding.constrain(tokens, "batch", None, rules=LOOKUP)].astype(c.dtype)
+    return sharding.constrain(found, "batch", None, "embed", rules=LOOKUP) * jnp.asarray(c.embed_scale, c.dtype)
 
 
 def _angles(c: ModelConfig, positions: Int[Array, "B T"]) -> dict[Kind, Angles | None]:
@@ -162,17 +167,19 @@ def hidden(
         convolve = lambda name, x, taps: delta.convolve(x, taps, delta.within(x, rows, back))
         return partial(gated_delta, c, remember, convolve, None)
 
-    def layer(kind: Kind) -> Callable:
-        run = lambda x, w: block(c, w, x, mixer(kind))[0]
+    def layer(kind: Kind, own: dict[str, int]) -> Callable:
+        # its weights are picked inside: what is picked outside of it would be kept for the way back, a copy of all weights
+        of_it = lambda part: {name: pick(part[name], i) for name, i in own.items()}
+        run = lambda x, part: sharding.constrain(block(c, of_it(part), x, mixer(kind))[0], *ROWS)
         return run if c.remat == "none" else jax.checkpoint(run, prevent_cse=False, policy=REMAT[c.remat])
 
     x = _embed(c, params, tokens)
-    x = x if noise is None else x + noise.astype(c.dtype)
+    x = sharding.constrain(x if noise is None else x + noise.astype(c.dtype), *ROWS)
     layers = params["layers"]
     if dropout is not None:
         layers = {**layers, KEY: jax.random.key_data(jax.random.split(dropout, c.layers))}
     x = _through(c, layers, x, layer)
-    return rms_norm(x, params["norm"], c.norm_eps, c.norm_offset)
+    return sharding.constrain(rms_norm(x, params["norm"], c.norm_eps, c.norm_offset), *ROWS)
 
 
 def _attend(c: ModelConfig, window: int | None, rows: Rows, q: Array, k: Array, v: Array) -> Float[Array, "B T N H"]:
@@ -184,15 +191,20 @@ def _attend(c: ModelConfig, window: int | None, rows: Rows, q: Array, k: Array, 
     return fused.on_shards(kernel)(q, k, v, rows.segment_ids)
 
 
-def _through(c: ModelConfig, layers: Params, x: Float[Array, "B T D"], layer: Callable[[Kind], Callable]) -> Array:
-    """x through all layers: a scan over repetitions of their pattern, then the layers of a repetition cut short."""
+def _through(
+    c: ModelConfig, layers: Params, x: Float[Array, "B T D"], layer: Callable[[Kind, dict[str, int]], Callable]
+) -> Array:
+    """x through all layers: a scan over repetitions of their pattern, then the layers of a repetition cut short.
+
+    layer(kind, where its weights lie in the stacks): a function of x and the stacks.
+    """
     period, repeats = c.period, c.layers // c.period
     at = [{**one, KEY: i} if KEY in layers else one for i, one in enumerate(places(c, c.layers))]
     each = {name: sum(name in one for one in at[:period]) for name in layers}  # rows of a stack that a repetition holds
 
     def repetition(x, part):
         for kind, own in zip(c.kinds[:period], at):
-            x = layer(kind)(x, {name: pick(part[name], i) for name, i in own.items()})
+            x = layer(kind, own)(x, part)
         return x, None
 
     def fold(name: str) -> Any:
@@ -201,7 +213,7 @@ def _through(c: ModelConfig, layers: Params, x: Float[Array, "B T D"], layer: Ca
 
     x, _ = jax.lax.scan(repetition, x, {name: fold(name) for name in layers})
     for i in range(repeats * period, c.layers):
-        x = layer(c.kinds[i])(x, {name: pick(layers[name], place) for name, place in at[i].items()})
+        x = layer(c.kinds[i], at[i])(x, layers)
     return x
 
 

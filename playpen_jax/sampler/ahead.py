@@ -17,7 +17,7 @@ from playpen_jax.sampler.store import PAGE, Where
 
 def layers(c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
     """The weights as decoding wants them: whole on every shard of rows, heads over tensor."""
-    at = sharding.shardings(model.logical_axes(c), model.abstract(c), mesh, programs.DECODING)
+    at = sharding.shardings(model.logical_axes(c), model.abstract(c), mesh, sharding.GATHERED)
     shapes = jax.eval_shape(partial(model.unstack, c), model.abstract(c))
     cut = lambda place: NamedSharding(mesh, PartitionSpec(*place.spec[1:]))
     of_one = lambda layer: {name: jax.tree.map(cut, at["layers"][name]) for name in layer}

@@ -14,9 +14,6 @@ from playpen_jax.sampler import store
 from playpen_jax.sampler.sample import Sampling, sample, uniforms
 from playpen_jax.sampler.store import PAGE
 
-# logical axis -> mesh axis of the weights while they decode: whole on every shard of rows
-DECODING = {axis: place for axis, place in sharding.RULES.items() if place == "tensor"}
-
 
 @cache
 def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Wrapped:
@@ -24,7 +21,7 @@ def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Wrapped:
     program = partial(model.unstack, c)
     if mesh is None:
         return jax.jit(program)
-    laid = partial(sharding.shardings, model.logical_axes(c), mesh=mesh, rules=DECODING)
+    laid = partial(sharding.shardings, model.logical_axes(c), mesh=mesh, rules=sharding.GATHERED)
     return jax.jit(lambda params: program(jax.lax.with_sharding_constraint(params, laid(params))))
 
 
