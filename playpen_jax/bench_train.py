@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from playpen_jax import adapters, bench_rollout, model, optim, policy, sharding, update
+from playpen_jax import adapters, bench_decode, model, optim, policy, sharding, update
 from playpen_jax import config as configs
 from playpen_jax.data.pack import micro_batches
 from playpen_jax.losses import sft
 from playpen_jax.state import Batch
 
-SIZES = bench_rollout.SIZES | {"11m": dict(vocab=4096, dim=512, layers=3, heads=8, kv_heads=4, head_dim=64, mlp=1536)}
+SIZES = bench_decode.SIZES | {"11m": dict(vocab=4096, dim=512, layers=3, heads=8, kv_heads=4, head_dim=64, mlp=1536)}
 
 
 def config(options: argparse.Namespace) -> model.ModelConfig:

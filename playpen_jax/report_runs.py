@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playpen_jax import charts, report, scores, statistics, style
+from playpen_jax import charts, report, report_episodes, scores, statistics, style
 from playpen_jax.transcript import badge, clean, episode_html
 
 SUITE_NAMES = {"indomain": "in domain", "outofdomain": "unseen games", "reference": "reference tasks"}
@@ -177,7 +177,7 @@ def failures(runs: Sequence[Evaluated]) -> str:
     cards = []
     for game in names:
         groups = [(clean(run.name, 40), [e for e in run.episodes if e["game"] == game]) for run in runs]
-        cards.append(report.causes(game, [(name, episodes) for name, episodes in groups if episodes]))
+        cards.append(report_episodes.causes(game, [(name, episodes) for name, episodes in groups if episodes]))
     return f'<div class="grid">{"".join(cards)}</div>' if any(cards) else ""
 
 
@@ -187,10 +187,10 @@ def dialogues(runs: Sequence[Evaluated]) -> str:
         return ""
     before: dict[tuple, dict] = {}
     for episode in runs[0].episodes:
-        before.setdefault(report.identity(episode), episode)
+        before.setdefault(report_episodes.identity(episode), episode)
     chosen: dict[str, tuple[dict, dict]] = {}
     for after in runs[-1].episodes:
-        old = before.get(report.identity(after))
+        old = before.get(report_episodes.identity(after))
         if old and old["turns"] and after["turns"] and old["outcome"]["status"] != after["outcome"]["status"]:
             chosen.setdefault(after["game"], (old, after))
     parts: list[str] = []
@@ -198,5 +198,5 @@ def dialogues(runs: Sequence[Evaluated]) -> str:
         names = (clean(run.name, 60) for run in (runs[0], runs[-1]))
         sides = "".join(f"<div><h3>{name}</h3>{episode_html(e)}</div>" for name, e in zip(names, (old, new)))
         ends = f"{badge(old['outcome'])} → {badge(new['outcome'])}"
-        parts.append(report.sample(new, ends, f'<div class="two">{sides}</div>', opened=not parts))
+        parts.append(report_episodes.sample(new, ends, f'<div class="two">{sides}</div>', opened=not parts))
     return "".join(parts)

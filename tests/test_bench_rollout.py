@@ -7,7 +7,8 @@ import statistics
 
 import pytest
 
-from playpen_jax import bench, bench_rollout
+from playpen_jax import bench, bench_decode, bench_rollout, model
+from playpen_jax.sampler import programs
 from tests.toys import config, weights
 
 
@@ -44,10 +45,10 @@ def test_a_full_house_of_recorded_lengths(monkeypatch):
 
 def test_decoding_is_held_against_what_the_machine_can_do():
     c = config(261)
-    layers = bench_rollout.programs.unstack(c, None)(weights(c, 258))
-    line = bench_rollout.decode(c, layers, 2, 64, 4, {"bytes_per_second": 1e12, "operations_per_second": 1e12})
+    layers = programs.unstack(c, None)(weights(c, 258))
+    line = bench_decode.decode(c, layers, 2, 64, 4, {"bytes_per_second": 1e12, "operations_per_second": 1e12})
     cache = 2 * 2 * c.layers * c.kv_heads * c.head_dim * 64 * 4
-    assert line["bytes_per_step"] == 4 * bench_rollout.model.param_count(c) + cache
+    assert line["bytes_per_step"] == 4 * model.param_count(c) + cache
     assert line["of_bandwidth"] == pytest.approx(line["bytes_per_step"] / (line["ms_per_step"] / 1e3) / 1e12)
     assert line["of_limit"] == max(line["of_bandwidth"], line["of_matrix_rate"])
 

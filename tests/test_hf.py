@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from playpen_jax import families, hf, model
 from playpen_jax.families import FAMILIES
+from playpen_jax.hf import writing
 from tests.test_families import read
 
 
@@ -193,7 +194,7 @@ def test_a_folder_is_read_and_written_a_little_at_a_time(tmp_path, tied, monkeyp
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape).astype(np.float32)), model.abstract(c))
     largest, whole = 1024 * 256 * 4, 4 * model.param_count(c)
-    monkeypatch.setattr(hf, "SHARD", 2 * largest)
+    monkeypatch.setattr(writing, "SHARD", 2 * largest)
     assert whole > 20 * largest
     tracemalloc.start()
     hf.save(tmp_path, c, params)

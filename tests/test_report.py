@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from games.core import Outcome
-from playpen_jax import charts, metrics, report, scores
+from playpen_jax import charts, metrics, report, report_episodes, scores
 from playpen_jax.curves import curves
 from playpen_jax.transcript import LIMIT, clean, episode_html, said
 from playpen_jax.types import Episode, Turn
@@ -166,8 +166,8 @@ def test_cutting_counts_every_character():
 
 
 def test_reasons_that_differ_in_a_word_are_one():
-    assert report.skeleton("reply 'crane' isn't 5 letters") == report.skeleton("reply 'x' isn't 12 letters")
-    assert report.skeleton("no tag") == "no tag" != report.skeleton("no clue")
+    assert report_episodes.skeleton("reply 'crane' isn't 5 letters") == report_episodes.skeleton("reply 'x' isn't 12 letters")
+    assert report_episodes.skeleton("no tag") == "no tag" != report_episodes.skeleton("no clue")
 
 
 def test_every_metric_is_drawn_or_listed():
