@@ -22,7 +22,7 @@ FLOORS = {
     3: ("families", "losses", "rewards", "scores", "statistics"),
     4: ("adapters", "chat", "checkpoint", "curves", "endpoint", "hf", "moves", "sampler", "update"),
     5: ("data", "masks", "players", "policy", "report", "report_episodes", "report_folder", "report_runs"),
-    6: ("curriculum", "draws", "rollout"),
+    6: ("curriculum", "draws", "live", "rollout"),
     7: (
         *("aot", "api", "bench_decode", "bench_rollout", "bench_train", "bridges", "checks", "dryrun", "forks", "harvest"),
         *("leaks", "learn", "programs", "serving", "suites"),
