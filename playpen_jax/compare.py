@@ -25,7 +25,8 @@ def read(given: str) -> dict[str, report_runs.Evaluated]:
     name = name or folder.name
     played = sorted(folder.glob("evaluations/step_*.episodes.jsonl"))
     if (folder / "episodes.jsonl").exists():
-        return {name: report_runs.Evaluated(name, metrics.read(folder / "episodes.jsonl"), _curve(folder))}
+        cost = metrics.read(folder / report_runs.COST)[0] if (folder / report_runs.COST).exists() else {}
+        return {name: report_runs.Evaluated(name, metrics.read(folder / "episodes.jsonl"), _curve(folder), cost)}
     if played:
         return {name: report_runs.Evaluated(name, metrics.read(played[-1]), _rows(folder))}
     found: dict[str, list[dict]] = {}

@@ -2,8 +2,8 @@
 
 PATH is a checkpoint, a training directory, a Hugging Face folder, "tiny", or an endpoint (http://HOST:PORT/v1#MODEL). NAME is a
 suite (indomain, outofdomain, reference) or a game. DIR gets the clembench results tree, results.csv, results.html,
-summary.json, episodes.jsonl and setup.json. The same command on the same DIR goes on where it was cut, with the same result.
-`playpen_jax.compare` makes a page of several.
+summary.json, episodes.jsonl, setup.json and cost.json (seconds, tokens). The same command on the same DIR goes on where it was
+cut, with the same result. `playpen_jax.compare` makes a page of several.
 """
 
 from __future__ import annotations

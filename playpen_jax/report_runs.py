@@ -10,6 +10,7 @@ from typing import Any
 from playpen_jax import charts, report, report_episodes, scores, statistics, style
 from playpen_jax.transcript import badge, clean, episode_html
 
+COST = "cost.json"  # seconds and tokens that an evaluation took, beside its results
 SUITE_NAMES = {"indomain": "in domain", "outofdomain": "unseen games", "reference": "reference tasks"}
 
 
@@ -20,6 +21,7 @@ class Evaluated:
     name: str
     episodes: list[dict]
     rows: list[dict]
+    cost: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the file COST, where there is one
 
 
 def summary(runs: Sequence[Evaluated]) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def summary(runs: Sequence[Evaluated]) -> dict[str, Any]:
             "games": {game: each.json() for game, each in statistics.estimates(run.episodes).items()},
             "levels": {level: each.json() for level, each in statistics.estimates(run.episodes, "level").items()},
             "table": scores.table(run.episodes),
-            "cost": cost(run.episodes),
+            "cost": cost(run.episodes) | dict(run.cost),
         }
         if run is not base:
             one["challenge"] = statistics.challenge(base_suites, suites)
@@ -48,6 +50,12 @@ def cost(episodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Replies and characters that were said."""
     turns = [turn for episode in episodes for turn in episode["turns"]]
     return {"episodes": len(episodes), "replies": len(turns), "characters": sum(len(turn["reply"]) for turn in turns)}
+
+
+def spent(cost: Mapping[str, float]) -> str:
+    """What an evaluation took, in a line."""
+    tokens = [f"{cost[f'tokens_{kind}']:,} tokens {kind}" for kind in ("said", "read") if f"tokens_{kind}" in cost]
+    return ", ".join([*tokens, f"{cost['seconds']:,.1f} seconds"])
 
 
 def show(found: Mapping[str, Any]) -> str:
@@ -87,7 +95,15 @@ MORE = """
 
 def suites(found: Mapping[str, Any]) -> str:
     keys = [key for key in SUITE_NAMES if any(key in run["suites"] for run in found["runs"])]
-    header = ["model", *(SUITE_NAMES[key] for key in keys), "adjusted change", "unseen − in domain", "episodes"]
+    header = [
+        "model",
+        *(SUITE_NAMES[key] for key in keys),
+        "adjusted change",
+        "unseen − in domain",
+        "episodes",
+        "tokens said",
+        "seconds",
+    ]
     rows = []
     for run in found["runs"]:
         against, cells = run.get("challenge", {}), [clean(run["name"], 60)]
@@ -95,7 +111,8 @@ def suites(found: Mapping[str, Any]) -> str:
             change = against.get(f"delta_{key}", math.nan)
             cells.append(report.value(run["suites"].get(key, math.nan)) + (f" {signed(change)}" if against else ""))
         cells += [signed(against.get("adjusted", math.nan)), signed(against.get("gap", math.nan))]
-        rows.append([*cells, f"{run['cost']['episodes']:,}"])
+        took = [run["cost"].get(key) for key in ("episodes", "tokens_said", "seconds")]
+        rows.append(cells + ["–" if x is None else f"{x:,.0f}" for x in took])
     note = (
         "In domain and unseen games: clemscore, the share of episodes played times the quality of those. Reference tasks: "
         "statscore, the mean over tasks. Adjusted change: of the clemscore, lowered by what the statscore lost."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,6 +89,7 @@ def play(args: argparse.Namespace, player: rollout.Rollout, todo: Sequence[rollo
     before = kept(args.out)
     keys = [key(job.game.name, job.instance, job.sample) for job in todo]
     left = [job for job, name in zip(todo, keys) if name not in before]
+    spent = Cost(args.out / report_runs.COST, player, bool(before))
     if before:
         print(f"{len(todo) - len(left)} of {len(todo)} episodes were finished already")
     metrics.replace(args.out / PARTIAL, "".join(metrics.json_text(e.to_json()) + "\n" for e in before.values()))
@@ -99,10 +102,27 @@ def play(args: argparse.Namespace, player: rollout.Rollout, todo: Sequence[rollo
             if not episode.failed:  # that one is played anew if the evaluation goes on
                 file.write(metrics.json_text(episode.to_json()) + "\n")
                 file.flush()
+            spent.note()
             bar.update()
 
         played = {key(e.game, e.instance, e.sample): e for e in player.play(left, done)}
+        spent.note()
     return [(before | played)[name] for name in keys]
+
+
+class Cost:
+    """Seconds and tokens of an evaluation, kept in a file beside it; one that goes on after a cut adds to them."""
+
+    def __init__(self, file: Path, player: rollout.Rollout, goes_on: bool):
+        self.file, self.player, self.began = file, player, time.perf_counter()
+        self.before: Counter = Counter(metrics.read(file)[0] if goes_on and file.exists() else {})
+
+    def note(self) -> None:
+        made = [sampler.counters for sampler in self.player.samplers.values()]
+        now = {"tokens_said": sum(c.sampled for c in made), "tokens_read": sum(c.prefilled for c in made)}
+        now = now if made else {}  # what endpoints count is theirs
+        total = self.before + Counter(now | {"seconds": time.perf_counter() - self.began})
+        metrics.replace(self.file, metrics.json_text({**total, "seconds": round(total["seconds"], 1)}) + "\n")
 
 
 def finished(todo: Sequence[rollout.Job], episodes: Sequence[Episode]) -> tuple[list[rollout.Job], list[Episode]]:
@@ -122,5 +142,6 @@ def write(args: argparse.Namespace, todo: Sequence[rollout.Job], episodes: Seque
     first = [pair for pair in zip(todo, episodes) if pair[0].sample == 0]  # a clembench tree has one play of each instance
     results_tree.write(args.out, "policy", [rollout.replayed(job, episode) for job, episode in first])
     (args.out / PARTIAL).unlink(missing_ok=True)
-    found = report_runs.summary([report_runs.Evaluated(str(args.checkpoint), plain, [])])
-    return scores.show(made) + "\n" + report_runs.show(found)
+    (cost,) = metrics.read(args.out / report_runs.COST)
+    found = report_runs.summary([report_runs.Evaluated(str(args.checkpoint), plain, [], cost)])
+    return "\n".join([scores.show(made), report_runs.show(found), report_runs.spent(cost)])

@@ -26,13 +26,16 @@ def test_two_evaluations_on_one_page(tmp_path, capsys):
     base = [episode("wordle", n, None if n % 2 else 0) | {"turns": [turn], "game_id": n} for n in range(10)]
     tuned = [episode("wordle", n, 100) | {"turns": [turn], "game_id": n} for n in range(10)]
     first, second = folder(tmp_path / "one", base), folder(tmp_path / "two", tuned)
+    (second / "cost.json").write_text('{"seconds": 61.5, "tokens_said": 1234, "tokens_read": 5}')
     assert compare.main([f"base={first}", f"tuned={second}", f"--out={tmp_path / 'out'}"]) == 0
     assert "tuned" in capsys.readouterr().out
     found = json.loads((tmp_path / "out" / "summary.json").read_text())
     tuned_run = found["runs"][1]
     assert found["base"] == "base" and tuned_run["changes"]["wordle"]["difference"] == [100.0, 100.0, 100.0]
     assert tuned_run["challenge"]["delta_indomain"] == 100.0 and tuned_run["cost"]["characters"] == 100
+    assert tuned_run["cost"]["seconds"] == 61.5
     page = (tmp_path / "out" / "report.html").read_text()
+    assert ">1,234<" in page
     assert "Guess &lt;b&gt;." in page and "<b>." not in page and "http" not in page
     assert [row[""] for row in csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines())] == ["base", "tuned"]
 

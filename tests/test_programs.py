@@ -305,11 +305,14 @@ def evaluated(tmp_path_factory, toy_folder) -> Path:
 
 
 def test_an_evaluation_writes_tables_transcripts_and_tree(evaluated, toy_folder):
-    files = {"results.csv", "results.html", "summary.json", "episodes.jsonl", "setup.json", "policy"}
+    files = {"results.csv", "results.html", "summary.json", "episodes.jsonl", "setup.json", "cost.json", "policy"}
     assert {path.name for path in evaluated.iterdir()} == files
     episodes = lines(evaluated / "episodes.jsonl")
     assert [episode["game"] for episode in episodes] == ["wordle"] * 3 + ["taboo"] * 3
     assert {turn["player"] for episode in episodes for turn in episode["turns"]} == {"learner", "scripted"}
+    (spent,) = lines(evaluated / "cost.json")
+    assert spent["seconds"] > 0 and 0 < spent["tokens_said"] <= 12 * sum(len(e["turns"]) for e in episodes)
+    assert spent["tokens_read"] > 10 * len(episodes)
     summary = json.loads((evaluated / "summary.json").read_text())
     assert summary["model"] == str(toy_folder) and summary["episodes"] == 6
     played = [100 * sum(e["outcome"]["status"] != "aborted" for e in part) / 3 for part in (episodes[:3], episodes[3:])]
