@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from games.core import Outcome, Play
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,3 +21,16 @@ def _shared() -> Path | None:
 
 
 SHARED = _shared()
+
+
+def answered(play: Play, replies: Iterable[str]) -> Play:
+    """The play after these replies."""
+    for reply in replies:
+        play.reply(reply)
+    return play
+
+
+def summary(outcome: Outcome) -> tuple:
+    """Status, score (None where there is none), requests, parsed, violated, and the seat that is to blame."""
+    score = None if math.isnan(outcome.score) else outcome.score
+    return outcome.status, score, outcome.requests, outcome.parsed, outcome.violated, outcome.seat

@@ -17,6 +17,7 @@ from games.adventuregame_players import Memory
 from games.adventuregame_route import CARRIED, Errand, route
 from games.core import SPLITS, InstanceError, play_out, split_of
 from tests import recorded
+from tests.common import answered
 
 GAME = games.make("adventuregame")
 PLAN = "\nNext actions:"
@@ -58,10 +59,7 @@ def instance(*more: str, limited: bool = False, **changes) -> dict:
 
 
 def played(replies: list[str], **changes):
-    play = GAME.start(instance(**changes), NAMED)
-    for reply in replies:
-        play.reply(reply)
-    return play
+    return answered(GAME.start(instance(**changes), NAMED), replies)
 
 
 def scores(replies: list[str], **changes) -> dict:

@@ -13,6 +13,7 @@ from games.chronicle_players import ranking
 from games.core import SPLITS, InstanceError, play_out
 from playpen_jax.rewards import REWARDS
 from tests import recorded
+from tests.common import answered
 
 GAME = games.make("chronicle")
 INSTANCE = {
@@ -24,10 +25,7 @@ TOLD, GUESS = "PARAGRAPH: Ten years for a woman.", "ANALYSIS: hm\nGUESS: Eruptio
 
 
 def play(*replies: str, instance=INSTANCE, **changes):
-    started = GAME.start(instance, GAME.settings("easy", "full") | changes)
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GAME.start(instance, GAME.settings("easy", "full") | changes), replies)
 
 
 def scores(*replies: str, **changes) -> tuple:

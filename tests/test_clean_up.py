@@ -13,6 +13,7 @@ from games.clean_up import CLEAN_UP, SEATS, ST_CLEAN_UP, STUCK
 from games.clean_up_rules import Rules
 from games.core import SPLITS, InstanceError, play_out, split_of
 from tests import recorded
+from tests.common import answered
 
 ROOM = {
     "modality": "text",
@@ -31,10 +32,7 @@ MEADOW = ROOM | {
 
 def play(*replies, game=CLEAN_UP, room=ROOM, **changes):
     """Feed replies to an episode; returns the play."""
-    episode = game.start(room | changes)
-    for reply in replies:
-        episode.reply(reply)
-    return episode
+    return answered(game.start(room | changes), replies)
 
 
 def end(*replies, **kwargs):

@@ -11,6 +11,7 @@ from games.codenames_players import affinity
 from games.codenames_words import OWNERS, forms, known_forms, related, rows, vocabulary
 from games.core import SPLITS, InstanceError, play_out, split_of
 from tests import recorded
+from tests.common import answered
 
 GAME = games.make("codenames")
 HANDS = {
@@ -30,10 +31,7 @@ def start(difficulty: int = 1, **flags: bool) -> games.Play:
 
 
 def play(*replies: str, difficulty: int = 1, flags: dict | None = None) -> games.Play:
-    game = start(difficulty, **(flags or {}))
-    for reply in replies:
-        game.reply(reply)
-    return game
+    return answered(start(difficulty, **(flags or {})), replies)
 
 
 def test_a_match_with_all_its_scores():

@@ -13,6 +13,7 @@ from games.core import InstanceError, play_out
 from games.cryptolect import block
 from games.cryptolect_language import Language, Malformed, english
 from tests import recorded
+from tests.common import answered
 
 GAME = games.make("cryptolect")
 LANGUAGE = {
@@ -43,10 +44,7 @@ ANSWERS = "ANSWERS:\n" + "\n".join(f"{i}. {line}" for i, line in enumerate(TARGE
 
 
 def play(*replies: str, instance=INSTANCE, **changes):
-    started = GAME.start(instance, SETTINGS | changes)
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GAME.start(instance, SETTINGS | changes), replies)
 
 
 def scores(*replies: str) -> tuple:

@@ -13,6 +13,7 @@ from games.dond import DOND, SEATS, SILENCE, parse
 from games.dond_make import LEVELS
 from games.stemmer import stem
 from tests import recorded
+from tests.common import answered
 
 PILE = {
     "item_types": ["berry", "stone", "clock"],
@@ -25,10 +26,7 @@ PILE = {
 
 def play(*replies, mode="coop", pile=PILE, turns=5):
     """Feed replies to an episode; returns the play."""
-    episode = DOND.start(pile, DOND.settings("coop", "full") | {"mode": mode, "max_turns": turns})
-    for reply in replies:
-        episode.reply(reply)
-    return episode
+    return answered(DOND.start(pile, DOND.settings("coop", "full") | {"mode": mode, "max_turns": turns}), replies)
 
 
 def outcome(*replies, **kwargs):

@@ -11,6 +11,7 @@ import games
 from games.core import InstanceError, play_out
 from games.lexicon import lexicon
 from tests import recorded
+from tests.common import answered, summary
 
 GAME = games.make("get_to_the_point")
 INSTANCE = {"start_word": "desert", "target_word": "Camel", "current_sentence_fragment": "desert"}
@@ -18,16 +19,11 @@ CLUE, GUESS = "CLUE: desert animal", "GUESS: snake"
 
 
 def play(*replies: str, instance=INSTANCE, **changes):
-    started = GAME.start(instance, GAME.settings("easy", "full") | changes)
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GAME.start(instance, GAME.settings("easy", "full") | changes), replies)
 
 
 def scores(*replies: str, **changes) -> tuple:
-    outcome = play(*replies, **changes).outcome
-    score = None if math.isnan(outcome.score) else outcome.score
-    return outcome.status, score, outcome.requests, outcome.parsed, outcome.violated, outcome.seat
+    return summary(play(*replies, **changes).outcome)
 
 
 FIVE = [CLUE, GUESS] * 5

@@ -12,6 +12,7 @@ from games.core import InstanceError, play_out, split_of
 from games.guesswhat_players import truth
 from games.lexicon import ABSTRACT, lexicon, questions
 from tests import recorded
+from tests.common import answered
 
 GUESSWHAT = games.make("guesswhat")
 INSTANCE = {"target_word": "Dog", "candidate_list": ["Dog", "Cat", "it's", "Cow"]}
@@ -19,10 +20,7 @@ ASK, YES = "QUESTION: Is it big?", "ANSWER: yes"
 
 
 def play(*replies: str, instance=INSTANCE, **changes):
-    started = GUESSWHAT.start(instance, GUESSWHAT.settings("level_1", "full") | changes)
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GUESSWHAT.start(instance, GUESSWHAT.settings("level_1", "full") | changes), replies)
 
 
 def after(rounds: int, *replies: str):

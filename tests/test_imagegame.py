@@ -13,6 +13,7 @@ from games.grid_talk import places, plain
 from games.grids import draw, find, shapes
 from games.imagegame import EMPTY, PROMPTS, changed, compare
 from tests import recorded
+from tests.common import answered
 
 GAME = games.make("imagegame")
 SETTINGS = GAME.settings("compact_grids", "full")
@@ -30,10 +31,7 @@ INSTANCE = {"target_grid": TARGET, "grid_dimension": 5}
 
 
 def play(*replies: str) -> games.Play:
-    game = GAME.start(INSTANCE, SETTINGS)
-    for reply in replies:
-        game.reply(reply)
-    return game
+    return answered(GAME.start(INSTANCE, SETTINGS), replies)
 
 
 def test_what_the_seats_are_shown():

@@ -10,6 +10,7 @@ import pytest
 from games.core import InstanceError, play_out, split_of
 from games.matchit_ascii import MATCHIT_ASCII, _distance, _read, _views
 from tests import recorded
+from tests.common import answered
 
 A, B = MATCHIT_ASCII.seats
 SETTINGS = {
@@ -27,10 +28,7 @@ TALK = ["DESCRIPTION: a\n", "DESCRIPTION: b", " QUESTION: b?", "ANSWER:\na!", "Q
 
 
 def talk(*replies, instance=GRIDS, **settings):
-    play = MATCHIT_ASCII.start(instance, SETTINGS | settings)
-    for reply in replies:
-        play.reply(reply)
-    return play
+    return answered(MATCHIT_ASCII.start(instance, SETTINGS | settings), replies)
 
 
 def counts(play):

@@ -13,6 +13,7 @@ from games.privateshared import PRIVATESHARED, recorded_replies
 from games.privateshared_make import LEVELS, _worlds, wordings
 from games.privateshared_players import _FORMS
 from tests import recorded
+from tests.common import answered
 
 DUO = {
     "tag": "BOSS",
@@ -27,10 +28,7 @@ NAME = {"name": "unheard-of"}
 
 
 def answer(*replies, instance=DUO, settings=NAME):
-    play = PRIVATESHARED.start(instance, settings)
-    for reply in replies:
-        play.reply(reply)
-    return play
+    return answered(PRIVATESHARED.start(instance, settings), replies)
 
 
 def asides(*words):

@@ -13,6 +13,7 @@ from games.grids import find
 from games.referencegame import GRIDS
 from games.referencegame_players import _fit as fit
 from tests import recorded
+from tests.common import answered
 
 GAME = games.make("referencegame")
 SETTINGS = GAME.settings("random_grids", "full")
@@ -31,10 +32,7 @@ SAID = "Expression: the one with an X in row 3, column 1"
 
 
 def play(*replies: str, instance: dict = INSTANCE) -> games.Play:
-    game = GAME.start(instance, SETTINGS)
-    for reply in replies:
-        game.reply(reply)
-    return game
+    return answered(GAME.start(instance, SETTINGS), replies)
 
 
 def test_what_the_seats_are_shown():

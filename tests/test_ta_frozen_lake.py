@@ -13,7 +13,7 @@ from games.core import InstanceError, play_out
 from games.ta_frozen_lake import draw
 from games.ta_frozen_lake_grid import Lake, distances
 from games.ta_steps import read
-from tests.common import SHARED
+from tests.common import SHARED, answered
 from tests.ta_episodes import replayed, scores
 
 GAME = games.make("ta_frozen_lake")
@@ -23,10 +23,7 @@ ROWS = "P...\n....\nH.H.\n.H.G"
 
 
 def play(*replies: str, form: str = "full", **specs):
-    started = GAME.start(INSTANCE | {"env_specs": SPECS | specs}, GAME.settings("easy", form))
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GAME.start(INSTANCE | {"env_specs": SPECS | specs}, GAME.settings("easy", form)), replies)
 
 
 def test_the_lake_is_drawn_from_the_seed():

@@ -12,7 +12,7 @@ import games
 from games import ta_loop
 from games.core import SPLITS, InstanceError, play_out
 from games.ta_mastermind_code import pegs, read, secret
-from tests.common import SHARED
+from tests.common import SHARED, answered
 from tests.ta_episodes import replayed, scores
 
 GAME = games.make("ta_mastermind")
@@ -22,10 +22,7 @@ WARNED = "You attempted an invalid move."
 
 
 def play(*replies: str, form: str = "full", seed: int = 1, **specs):
-    started = GAME.start({"env_specs": SPECS | specs, "seed": seed}, GAME.settings("medium", form))
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GAME.start({"env_specs": SPECS | specs, "seed": seed}, GAME.settings("medium", form)), replies)
 
 
 def test_the_code_is_the_first_draw_of_the_seed():

@@ -15,7 +15,7 @@ from games.pcg64 import PCG64
 from games.ta_sokoban import LEVELS, draw
 from games.ta_sokoban_room import Room
 from games.ta_steps import STEPS, read
-from tests.common import SHARED
+from tests.common import SHARED, answered
 from tests.ta_episodes import replayed, scores
 
 GAME = games.make("ta_sokoban")
@@ -26,10 +26,7 @@ SOLUTION = [f"[{key}]" for key in "wwadssawwdwasa"]
 
 
 def play(*replies: str, form: str = "full", **specs) -> Play:
-    started = GAME.start(INSTANCE | {"env_specs": SPECS | specs}, GAME.settings("three", form))
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(GAME.start(INSTANCE | {"env_specs": SPECS | specs}, GAME.settings("three", form)), replies)
 
 
 def test_the_room_is_drawn_from_the_seed():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 
 import pytest
@@ -13,22 +12,18 @@ from games.stemmer import stem
 from games.taboo import forbidden, normalise
 from games.taboo_players import ranking
 from tests import recorded
+from tests.common import answered, summary
 
 TABOO = games.make("taboo")
 INSTANCE = {"target_word": "bank", "related_word": ["money", "strong-minded", "Loan"]}
 
 
 def play(*replies: str, instance=INSTANCE, **changes):
-    started = TABOO.start(instance, TABOO.settings("high", "full") | changes)
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(TABOO.start(instance, TABOO.settings("high", "full") | changes), replies)
 
 
 def scores(*replies: str, **changes) -> tuple:
-    outcome = play(*replies, **changes).outcome
-    score = None if math.isnan(outcome.score) else outcome.score
-    return outcome.status, score, outcome.requests, outcome.parsed, outcome.violated, outcome.seat
+    return summary(play(*replies, **changes).outcome)
 
 
 @pytest.mark.parametrize(

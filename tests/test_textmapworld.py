@@ -18,6 +18,7 @@ from games.textmapworld import GRAPHREASONING, LINEAR, SPECIFICROOM, TEXTMAPWORL
 from games.textmapworld_graph import edit_distance, first_steps, similarity
 from games.textmapworld_make import DRAWN, GO, STOP
 from tests import recorded
+from tests.common import answered
 
 GAMES = (TEXTMAPWORLD, GRAPHREASONING, SPECIFICROOM)
 #  Attic - Bath - Cave
@@ -43,10 +44,7 @@ PLAIN = {"name": "small"}
 
 
 def walk(game, *replies, instance=HOUSE):
-    play = game.start(instance, PLAIN)
-    for reply in replies:
-        play.reply(reply)
-    return play
+    return answered(game.start(instance, PLAIN), replies)
 
 
 def drawing(action, nodes="", edges=""):

@@ -12,6 +12,7 @@ import games
 from games.core import InstanceError, play_out
 from games.toh_multi_turn_board import Board, distance, moved, moves
 from tests import recorded
+from tests.common import answered
 
 TOH = games.make("toh_multi_turn")
 INSTANCE = {"num_disks": 2, "align": "horizontal", "peg_names": "alpha", "disk_order": "ascending", "max_turns": 8}
@@ -19,10 +20,7 @@ FULL = [[2, 1], [], []]
 
 
 def play(*replies: str, form: str = "full", instance=INSTANCE, **changes):
-    started = TOH.start(instance | changes, TOH.settings("easy", form))
-    for reply in replies:
-        started.reply(reply)
-    return started
+    return answered(TOH.start(instance | changes, TOH.settings("easy", form)), replies)
 
 
 def scores(outcome) -> tuple:
