@@ -246,6 +246,19 @@ def test_new_weights_are_used_from_the_next_load_on(make, toy, toy_chat):
     assert sampler.counters.sampled == sum(len(ids) for ids, _ in after[0]), "counted anew"
 
 
+def test_a_sampler_that_rested_holds_no_memory_and_says_the_same_again(make, toy):
+    sampler, dialogue = make(), some_dialogues(toy[0].vocab, 1, seed=3)
+    before = said(talk(sampler, dialogue))
+    row = sampler.take()
+    with pytest.raises(RuntimeError, match="1 rows still hold a dialogue"):
+        sampler.rest()
+    sampler.drop(row)
+    sampler.rest()
+    assert not [x for x in jax.tree.leaves(vars(sampler)) if isinstance(x, jax.Array)]
+    sampler.load(toy[1])
+    assert said(talk(sampler, dialogue)) == before
+
+
 # ---------------------------------------------------------------------------------------------- more dialogues than rows
 
 

@@ -181,4 +181,7 @@ class Run:
                 names = ", ".join(sorted({job.game.name for job in left}))
                 why = f"no episode of {names} has ended for {r.patience:g} seconds: {len(left)} of {len(jobs)} are given up"
                 tqdm.write(f"warning: {label}: {why}", file=sys.stderr)
+            else:
+                for sampler in samplers.values() if self.apart is None else ():
+                    sampler.rest()  # the update needs the room
         return Rolled([found.get(number) for number in range(len(jobs))], samplers[LEARNER].counters)

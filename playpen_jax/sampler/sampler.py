@@ -85,7 +85,7 @@ class Sampler:
             raise ValueError(
                 f"{self._pages} pages of {PAGE} tokens cannot hold a dialogue of {context} tokens beside another page"
             )
-        self._store = store.empty(c, self._pages, PAGE, self._seats, mesh)
+        self._store: store.Store = self._empty()
         self._prefill, self._decode = programs.prefill(c), programs.decode(c, how, stops, chunk, mesh)
         self._layers: Any = None
         self._reset()
@@ -103,13 +103,24 @@ class Sampler:
         self._finished: list[int] = [0, 0]  # dialogues, and their tokens
         self._clock = Clock()
 
+    def _empty(self) -> store.Store:
+        return store.empty(self.c, self._pages, PAGE, self._seats, self.mesh)
+
     def load(self, params: Any) -> None:
         """Use these weights from now on and count anew; all dialogues must be dropped first."""
         if self._held:
             raise RuntimeError(f"{len(self._held)} rows still hold a dialogue of the old weights")
         self._layers = None  # the old ones make room for the new
         self._layers = programs.unstack(self.c, self.mesh)(params)
+        self._store = self._empty() if self._store is None else self._store
         self._reset()
+
+    def rest(self) -> None:
+        """Give back the device memory that dialogues need, until the next `load`; all must be dropped first."""
+        if self._held:
+            raise RuntimeError(f"{len(self._held)} rows still hold a dialogue")
+        self._layers = self._store = None
+        self._windows = {}
 
     def take(self) -> int | None:
         """A handle for a new dialogue, or None if there are too many."""

@@ -10,6 +10,7 @@ Letters: Z shards of the rows, each with pages and seats of its own, W pages of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -70,8 +71,13 @@ def abstract(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: AnyM
 
 def empty(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: Mesh | None) -> Store:
     """Pages and seats of every shard, all zero; made where they lie."""
+    return _empty(c, pages, size, seats, mesh)()
+
+
+@cache
+def _empty(c: model.ModelConfig, pages: int, size: int, seats: int, mesh: Mesh | None) -> Callable[[], Store]:
     at = None if mesh is None else jax.tree.map(lambda x: x.sharding, abstract(c, pages, size, seats, mesh))
-    return jax.jit(partial(_zeros, c, pages, size, seats, shard_count(mesh)), out_shardings=at)()
+    return jax.jit(partial(_zeros, c, pages, size, seats, shard_count(mesh)), out_shardings=at)
 
 
 def tree(c: model.ModelConfig, leaves: list) -> Any:
