@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -41,17 +41,20 @@ def devices(topology: str) -> list:
         raise configs.ConfigError(f"--topology={topology}: {needed}: {why}") from None
 
 
-def compile_run(config: configs.Config, c: model.ModelConfig, way: ModuleType, topology: str, limit: int) -> dict[str, dict]:
-    """Name of each program of the run -> what the compiler says of it."""
+def compile_run(
+    config: configs.Config, c: model.ModelConfig, way: ModuleType, topology: str, limit: int, only: Sequence[str] = ()
+) -> dict[str, dict]:
+    """Name of each program of the run, or of those in `only` -> what the compiler says of it."""
     mesh = sharding.make_mesh(config.mesh, devices(topology))
-    return {name: compiled(lowered, limit) for name, lowered in programs(config, c, way, mesh)}
+    return {name: compiled(lowered, limit) for name, lowered in programs(config, c, way, mesh, only)}
 
 
-def programs(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: Mesh) -> Iterator[tuple[str, Any]]:
+def programs(
+    config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: Mesh, only: Sequence[str] = ()
+) -> Iterator[tuple[str, Any]]:
     """The update, and where episodes are played the sampler's prefill and decode, lowered from shapes alone."""
-    yield "update", lower_update(config, c, way, mesh)
-    if config.algorithm == "grpo":
-        yield from lower_sampler(config, c, mesh).items()
+    for name in only or (("update", "prefill", "decode") if config.algorithm == "grpo" else ("update",)):
+        yield name, lower_update(config, c, way, mesh) if name == "update" else lower_sampler(config, c, mesh, name)
 
 
 def placed(tree: Any, at: Any) -> Any:
@@ -59,12 +62,20 @@ def placed(tree: Any, at: Any) -> Any:
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, at)
 
 
+def weights_of(c: model.ModelConfig) -> Any:
+    """Shapes of the weights as a run keeps them: what adapters stand beside is loaded in the computing type."""
+    weights = model.abstract(c)
+    trained, frozen = model.split(weights)
+    kept = lambda x: x if model.is_quantised(x) else jax.ShapeDtypeStruct(x.shape, c.dtype)
+    return model.join(trained, jax.tree.map(kept, frozen, is_leaf=model.is_quantised))
+
+
 def lower_update(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: Mesh) -> Any:
     """The step that `train` makes, for one micro-batch a call (further ones are turns of the same loop)."""
     tx = optim.make(config.optim, config.steps * way.updates(config))
     moving = config.algorithm == "grpo" and way.moves(config)  # a reference that is part of the state
     at = update.state_shardings(c, tx, mesh, moving)
-    weights = model.abstract(c)
+    weights = weights_of(c)
     step: Any = jax.ShapeDtypeStruct((), jnp.int32)
     trained = model.split(weights)[0]
     state = TrainState(weights, jax.eval_shape(tx.init, trained), step, trained if moving else None)
@@ -91,20 +102,28 @@ def lines_of(config: configs.Config, mesh: sharding.AnyMesh) -> int:
     return -(-r.rows // (shards * r.cohorts))
 
 
-def abstract_cache(config: configs.Config, c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
-    """The sampler's pages and seats, and the windows of those who speak; shards over data and fsdp, heads over tensor."""
+def cache_size(config: configs.Config, mesh: sharding.AnyMesh) -> tuple[int, int]:
+    """Pages and seats of a shard of the sampler."""
     r, shards, lines = config.rollout, store.shard_count(mesh), lines_of(config, mesh)
     seats, span = -(-r.dialogues // shards) or 4 * lines * r.cohorts, -(-r.context // store.PAGE)
-    pages = r.pages or min(seats, 2 * lines * r.cohorts) * span + 1
-    windows = [store.abstract_window(c, lines * shards, span * store.PAGE, mesh) for _ in range(r.cohorts)]
+    return r.pages or min(seats, 2 * lines * r.cohorts) * span + 1, seats
+
+
+def abstract_cache(config: configs.Config, c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
+    """The sampler's pages and seats, and the windows of those who speak; shards over data and fsdp, heads over tensor."""
+    r, rows = config.rollout, lines_of(config, mesh) * store.shard_count(mesh)
+    pages, seats = cache_size(config, mesh)
+    span = -(-r.context // store.PAGE) * store.PAGE
+    windows = [store.abstract_window(c, rows, span, mesh) for _ in range(r.cohorts)]
     return store.abstract(c, pages, store.PAGE, seats, mesh), windows
 
 
-def lower_sampler(config: configs.Config, c: model.ModelConfig, mesh: Mesh) -> dict[str, Any]:
-    """The widest call of the sampler's prefill, and one of its decoding: `rollout.chunk` tokens of every row of a cohort."""
+def lower_sampler(config: configs.Config, c: model.ModelConfig, mesh: Mesh, name: str) -> Any:
+    """The widest call of the sampler's prefill, or one of its decoding: `rollout.chunk` tokens of every row of a cohort."""
     r, width = config.rollout, sampler.PREFILL_WIDTHS[-1]
     how, rows = Sampling(r.temperature, r.top_k, r.top_p), lines_of(config, mesh) * store.shard_count(mesh)
-    return ahead.lowered(c, how, rows, r.context, r.chunk, mesh, (sampler.PREFILL // width, width))
+    new = sampler.PREFILL // width, width
+    return ahead.lowered(c, how, rows, r.context, r.chunk, mesh, new, *cache_size(config, mesh), (name,))[name]
 
 
 # ---------------------------------------------------------------------------------------------- what the compiler says

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,6 +24,11 @@ from playpen_jax.sampler import ahead
 
 GIB = 2**30
 FITS = 0.92  # share of a device's memory that a run may fill: the rest is the runtime's and lost between buffers
+
+
+# what only the plays need, and what only the update needs
+PLAYS = ("KV cache", "sampler's weights")
+UPDATE = ("gradients", "weights as computed", "the head", "activations kept", "a layer at work", "a chunk of logits")
 
 
 class Hardware(NamedTuple):
@@ -90,20 +96,36 @@ def held(tree: Any, at: Any) -> int:
 
 
 def needs(config: configs.Config, c: model.ModelConfig, way: ModuleType, mesh: AbstractMesh) -> dict[str, int]:
-    """Bytes on each device, by what they are for; the last three lines are estimates of what XLA will make of it."""
+    """Bytes on each device, by what they are for; those of UPDATE but the gradients are estimates of what XLA makes of it."""
     tx = optim.make(config.optim, config.steps)
-    at, weights = update.state_shardings(c, tx, mesh), model.abstract(c)
-    trained = model.split(weights)[0]
+    at, weights = update.state_shardings(c, tx, mesh), aot.weights_of(c)
+    trained, lies = model.split(weights)[0], model.split(at.params)[0]
+    size = held(trained, lies)
     found = {
         "weights": held(weights, at.params),
         "optimizer": held(jax.eval_shape(tx.init, trained), at.opt_state),
-        "gradients": held(trained, model.split(at.params)[0]),
+        "weights at the start": size,  # a reference, or what the run tells at its end of how far it went
     }
-    if way.has_reference(config):
-        found["reference"] = found["gradients"]  # of what is trained alone
     if config.algorithm == "grpo":
+        found |= {"a moving reference": size} if way.moves(config) else {}
         found |= sampler_needs(config, c, mesh)
-    return found | activations(config, c, mesh)
+    found["gradients"] = 2 * size  # their sum, and those of a micro-batch
+    return found | computed(c, weights, at.params, mesh) | activations(config, c, mesh)
+
+
+def computed(c: model.ModelConfig, weights: Any, at: Any, mesh: AbstractMesh) -> dict[str, int]:
+    """Copies in the computing type: of all weights where they lie, and of the head whole, with its gradient in float32."""
+    size, head = np.dtype(c.dtype).itemsize, c.vocab * c.dim // mesh.shape["tensor"]
+    matrices = [(x, s) for x, s in zip(jax.tree.leaves(weights), jax.tree.leaves(at)) if x.dtype == np.float32 and x.ndim > 2]
+    copies = size * sum(math.prod(s.shard_shape(x.shape)) for x, s in matrices) if c.dtype != "float32" else 0
+    gradient = 0 if c.lora else 4 * head
+    return {"weights as computed": copies, "the head": head * size + gradient}
+
+
+def peak(bytes_of: dict[str, int]) -> int:
+    """What is there at once: the plays give their memory back before the update, which gives back its own."""
+    parts = [sum(bytes_of.get(name, 0) for name in names) for names in (PLAYS, UPDATE)]
+    return sum(bytes_of.values()) - min(parts)
 
 
 def sampler_needs(config: configs.Config, c: model.ModelConfig, mesh: AbstractMesh) -> dict[str, int]:
@@ -135,15 +157,18 @@ def shape_of_mesh(config: configs.Config, place: Place) -> AbstractMesh:
     return AbstractMesh(sizes, sharding.AXES, axis_types=(AxisType.Auto,) * 3)
 
 
-def report(config: configs.Config, way: ModuleType, topology: str | None) -> dict[str, Any]:
-    """Everything that `--dry-run` tells, as plain data; raises `ConfigError` for settings that cannot run there."""
+def report(config: configs.Config, way: ModuleType, topology: str | None, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything that `--dry-run` tells, as plain data; raises `ConfigError` for settings that cannot run there.
+
+    only: the programs to be compiled; (): all of the run.
+    """
     place = place_of(topology)
     mesh = shape_of_mesh(config, place)
     sharding.check_rows(config, mesh)
     chip = HARDWARE[topology.partition(":")[0]] if topology else None
     c = model_of(config, chip)
     bytes_of = needs(config, c, way, mesh)
-    total, limit = sum(bytes_of.values()), place.memory
+    total, limit = peak(bytes_of), place.memory
     found: dict[str, Any] = {
         "place": place.name,
         "devices": place.devices,
@@ -154,7 +179,7 @@ def report(config: configs.Config, way: ModuleType, topology: str | None) -> dic
         "fits": None if limit is None else total <= FITS * limit,
     }
     if chip and limit and place.topology:
-        found["compiled"] = aot.compile_run(config, c, way, place.topology, limit)
+        found["compiled"] = aot.compile_run(config, c, way, place.topology, limit, only)
         for program in found["compiled"].values():
             program |= roofline(program, chip)
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 
 import jax
+import numpy as np
 import pytest
 
-from playpen_jax import aot, dryrun, sharding, train, update
+from playpen_jax import aot, dryrun, model, sharding, train, update
 from playpen_jax import config as configs
 from playpen_jax.learn import grpo, sft
 from playpen_jax.sampler import store
@@ -38,7 +40,10 @@ def test_bytes_by_hand():
     norms = (2 * 3 + 1) * 64
     matrices = 4 * (WEIGHTS - norms) // 4  # over fsdp and tensor
     of = found["bytes_per_device"]
-    assert of["weights"] == of["gradients"] == matrices + 4 * norms
+    assert of["weights"] == of["weights at the start"] == matrices + 4 * norms
+    assert of["gradients"] == 2 * of["weights"], "their sum, and those of a micro-batch"
+    assert of["weights as computed"] == 3 * (LAYER - 2 * 64) * 2 // 4, "the matrices of the layers in bfloat16"
+    assert of["the head"] == 512 * 64 // 2 * (2 + 4), "whole over fsdp, and its gradient"
     assert of["optimizer"] == 2 * of["weights"] + 8, "two moments and two counters"
     page = 2 * 3 * 2 * 32 * 16 * 2  # k and v, layers, heads, places, head size, bfloat16
     pages = 2 * 4 * 8 + 1 + 4 * 8  # twice the rows of a shard, one page more, and the window of the rows
@@ -46,7 +51,10 @@ def test_bytes_by_hand():
     assert of["sampler's weights"] == (WEIGHTS - norms) * 2 // 2 + 4 * norms, "heads over tensor alone, bfloat16 but the norms"
     assert of["activations kept"] == 2 * 256 * 64 * 3 * 2, "two rows of each micro-batch, bfloat16"
     assert of["a chunk of logits"] == 3 * 2 * 128 * 256 * 4
-    assert of["total"] == sum(size for name, size in of.items() if name != "total")
+    stays = of["weights"] + of["optimizer"] + of["weights at the start"]
+    plays, learning = (sum(of[name] for name in names) for names in (dryrun.PLAYS, dryrun.UPDATE))
+    assert of["total"] == stays + max(plays, learning), "the plays give their memory back before the update"
+    assert sum(of.values()) == of["total"] + stays + plays + learning, "every line is in one of the three"
     assert found["fits"] and found["memory_per_device"] == 80 * 2**30
 
 
@@ -137,10 +145,22 @@ def test_programs_that_are_compiled_are_those_that_run():
     assert 0 <= found["update"]["arguments"] - state - batch < 100, "weights, two moments and seven arrays of a batch"
 
 
-def test_a_reference_is_counted():
-    kl = configs.Config(model=FRESH.model, mesh=FRESH.mesh, batch=FRESH.batch, grpo=configs.Grpo(beta=0.1))
-    of = report(kl)["bytes_per_device"]
-    assert of["reference"] == of["weights"] and "reference" not in report()["bytes_per_device"]
+def test_a_reference_is_the_weights_at_the_start_or_moves():
+    of = {}
+    for kind in ("start", "average"):
+        how = configs.Grpo(beta=0.1, reference=kind)
+        of[kind] = report(configs.Config(model=FRESH.model, mesh=FRESH.mesh, batch=FRESH.batch, grpo=how))["bytes_per_device"]
+    assert of["average"].pop("a moving reference") == of["start"]["weights"]
+    assert of["average"].keys() == of["start"].keys() and of["average"]["total"] > of["start"]["total"]
+
+
+def test_what_adapters_stand_beside_is_kept_in_the_computing_type():
+    config = configs.Config(model=FRESH.model, mesh=FRESH.mesh, batch=FRESH.batch)
+    c = dryrun.model_of(config, dryrun.HARDWARE["h100"])
+    c = dataclasses.replace(c, lora=model.Lora(4, 8.0, ("q",)))
+    trained, frozen = model.split(aot.weights_of(c))
+    assert {x.dtype for x in jax.tree.leaves(trained)} == {np.dtype("float32")}
+    assert {x.dtype for x in jax.tree.leaves(frozen)} == {np.dtype("bfloat16")}
 
 
 @pytest.mark.slow

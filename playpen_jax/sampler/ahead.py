@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,26 +27,39 @@ def layers(c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
 
 
 def lowered(
-    c: model.ModelConfig, how: Sampling, rows: int, context: int, chunk: int, mesh: Mesh, new: tuple[int, int], pages: int = 0
+    c: model.ModelConfig,
+    how: Sampling,
+    rows: int,
+    context: int,
+    chunk: int,
+    mesh: Mesh,
+    new: tuple[int, int],
+    pages: int = 0,
+    seats: int = 0,
+    names: Sequence[str] = ("prefill", "decode"),
 ) -> dict[str, jax.stages.Lowered]:
     """`decode`: a chunk of all rows, each `context` long. `prefill`: `new` (lines, tokens) in each shard, seen to the end.
 
-    pages: of each shard; 0: what its rows fill.
+    pages, seats: of each shard; 0: what its rows fill.
     """
     shards, span = store.shard_count(mesh), -(-context // PAGE)
     height = rows // shards
-    kept = store.abstract(c, pages or height * span, PAGE, height, mesh)
-    window = store.abstract_window(c, rows, span * PAGE, mesh)
+    kept = store.abstract(c, pages or height * span, PAGE, seats or height, mesh)
     weights, whole = layers(c, mesh), sharding.replicated(mesh)
     split = NamedSharding(mesh, PartitionSpec(sharding.RULES["batch"]))
     ints = lambda *shape, place=split: jax.ShapeDtypeStruct(shape, jnp.int32, sharding=place)
     where = lambda lines: Where(ints(shards, lines, span), ints(shards, lines))
-    each = ints(rows, place=whole)
-    keys = jax.ShapeDtypeStruct((rows, 2), jnp.uint32, sharding=whole)
-    decode = programs.decode(c, how, (0,), chunk, mesh)
-    lines, tokens = new
-    line = ints(shards, lines)
-    return {
-        "prefill": programs.prefill(c).lower(weights, kept, ints(shards, lines, tokens), line, line, where(lines)),
-        "decode": decode.lower(weights, kept, window, where(height), *[each] * 5, keys),
-    }
+
+    def prefill() -> jax.stages.Lowered:
+        lines, tokens = new
+        line = ints(shards, lines)
+        return programs.prefill(c).lower(weights, kept, ints(shards, lines, tokens), line, line, where(lines))
+
+    def decode() -> jax.stages.Lowered:
+        window, each = store.abstract_window(c, rows, span * PAGE, mesh), ints(rows, place=whole)
+        keys = jax.ShapeDtypeStruct((rows, 2), jnp.uint32, sharding=whole)
+        program = programs.decode(c, how, (0,), chunk, mesh)
+        return program.lower(weights, kept, window, where(height), *[each] * 5, keys)
+
+    makes = {"prefill": prefill, "decode": decode}
+    return {name: makes[name]() for name in names}
