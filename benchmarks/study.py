@@ -39,9 +39,10 @@ ROWS = {
     "sft": ("sft",),
     "sft_dpo": ("sft", "dpo"),
     "sft_dpo_turn": ("sft", "dpo_turn"),
+    "sft_dpo_fork": ("sft", "dpo_fork"),
     "grpo": ("grpo",),
     "sft_grpo": ("sft", "grpo"),
-    "sft_replay_grpo": ("sft_replay", "grpo_replay"),
+    "grpo_more": ("grpo", "grpo"),
 }
 EPISODES, PLAYS = 48, 2  # held-out instances of a game, and plays of each at temperature 1
 SETTINGS = {
@@ -61,17 +62,16 @@ GRPO = {"steps": 20, "grpo.instances": 8, "grpo.plays": 8, "batch.length": 256, 
 # stage -> config file, settings, and the data sets (setting -> name) that it reads
 STAGES: dict[str, tuple[str, dict, dict[str, str]]] = {
     "sft": ("sft.py", SFT, {"data.paths": "teacher"}),
-    "sft_replay": ("sft.py", SFT | {"data.general_weight": 0.3}, {"data.paths": "teacher", "data.general": "general"}),
     "dpo": ("dpo.py", DPO, {"data.paths": "plays"}),
     "dpo_turn": ("dpo_turn.py", DPO, {"data.paths": "plays"}),
+    "dpo_fork": ("dpo_turn.py", DPO, {"data.paths": "forks"}),
     "grpo": ("grpo.py", GRPO, {}),
-    "grpo_replay": ("grpo.py", GRPO | {"grpo.beta": 0.02, "replay.rows": 4}, {"data.general": "general"}),
 }
-# data set -> games, who plays, settings, and the folder that is read; played by the SFT model of the seed, or by the base
+# data set -> games, who plays, settings, and the folder that is read; by scripted teachers or the SFT model of the seed
 DATA: dict[str, tuple[tuple[str, ...], str, dict, str]] = {
     "teacher": (GROUPS["trained"], "teacher", {"instances": 300, "outcomes": "success"}, "interactions"),
-    "general": (GROUPS["reference"], "base", {"instances": 150}, "interactions"),
     "plays": (GROUPS["trained"], "sft", {"instances": 50, "plays": 8}, "interactions"),
+    "forks": (GROUPS["trained"], "sft", {"instances": 60, "forks": 4}, "pairs"),
 }
 
 
@@ -98,11 +98,10 @@ def dataset(name: str, seed: int, out: Path) -> tuple[Path, dict[str, dict]]:
     """The folder of a data set, played if it is not there, and the costs of all that it took."""
     names, who, settings, read = DATA[name]
     folder, costs = out / f"seed{seed}" / name, {}
-    model, players = out / "base", ",".join(f"{game}.{games.make(game).seats[0]}=scripted" for game in names)
-    if who != "teacher":
-        players = ""
-    if who == "sft":
-        model, costs = trained(("sft",), seed, out)
+    if who == "teacher":
+        model, players = "tiny", ",".join(f"{game}.{games.make(game).seats[0]}=scripted" for game in names)
+    else:
+        (model, costs), players = trained((who,), seed, out), ""
     made = SETTINGS | {"seed": seed, "games": ",".join(names), "players": players, "model.path": model}
     made |= {"rollout.temperature": 1.0} | {f"collect.{key}": value for key, value in settings.items()}
     argv = ["--config=collect.py", f"--workdir={folder}", *flags(made)]
