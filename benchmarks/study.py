@@ -44,6 +44,7 @@ ROWS = {
     "sft_grpo": ("sft", "grpo"),
     "grpo_more": ("grpo", "grpo"),
 }
+LOOKED_AT = "textmapworld_specificroom"  # the game whose levels are shown one by one
 EPISODES, PLAYS = 48, 2  # held-out instances of a game, and plays of each at temperature 1
 SETTINGS = {
     "form": "short",
@@ -192,7 +193,20 @@ def read(out: Path) -> dict[str, list[dict]]:
         files = sorted((out / "rows").glob(f"{row}-[0-9]*.json"))
         if files:
             found[row] = [json.loads(file.read_text()) for file in files]
+    for row, seeds in found.items():
+        for made in seeds:
+            episodes = metrics.read(out / "evaluated" / f"{row}-{made['seed']}" / "sampled" / "episodes.jsonl")
+            made["levels"] = by_level([each for each in episodes if each["game"] == LOOKED_AT])
     return found
+
+
+def by_level(episodes: Sequence[Mapping]) -> dict[str, dict[str, float]]:
+    """level -> mean score, and mean number of replies."""
+    found: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for episode in episodes:
+        row = scores.row(episode)
+        found[episode["level"]].append((row.score, row.turns))
+    return {level: dict(zip(("score", "replies"), np.mean(each, 0).tolist())) for level, each in found.items()}
 
 
 def values(made: Mapping, kind: str, names: Sequence[str], key: str = "score") -> np.ndarray:
@@ -240,6 +254,10 @@ def summary(rows: Mapping[str, list[dict]]) -> dict[str, object]:
         for kind in ("sampled", "greedy"):
             one[kind] = {name: part(rows, row, kind, names) for name, names in parts.items()}
         one["text_loss"] = {name: losses(made, names) for name, names in parts.items()}
+        one["levels"] = {
+            level: {key: round(float(np.mean([each["levels"][level][key] for each in made])), 2) for key in numbers}
+            for level, numbers in made[0]["levels"].items()
+        }
         costs = [[cost["processor"] for name, cost in each["cost"].items() if name != "base"] for each in made]
         one["processor_seconds"] = [round(sum(each), 1) for each in costs]
         one["stages"] = {name: cost["processor"] for name, cost in made[0]["cost"].items()}
@@ -282,6 +300,12 @@ def tables(made: Mapping) -> str:
     for row, one in made["rows"].items():
         if "to_sft" in one["sampled"]["trained"]:
             lines.append(f"| `{row}` | " + " | ".join(signed(one["sampled"][group]["to_sft"]) for group in GROUPS) + " |")
+    lines += ["", f"### `{LOOKED_AT}` level by level, temperature 1: score (mean number of replies)", ""]
+    levels = list(made["rows"]["base"]["levels"])
+    lines += ["| row | " + " | ".join(levels) + " |", "| --- " * (1 + len(levels)) + "|"]
+    for row, one in made["rows"].items():
+        cells = [f"{one['levels'][level]['score']:.1f} ({one['levels'][level]['replies']:.1f})" for level in levels]
+        lines.append(f"| `{row}` | " + " | ".join(cells) + " |")
     lines += ["", "### Text loss (nats per token of a strong player's replies) and cost", ""]
     lines += ["| row | " + " | ".join(NAMES.values()) + " | seconds of the processor, after the base |"]
     lines += ["| --- " * (2 + len(NAMES)) + "|"]

@@ -31,7 +31,8 @@ def made(study: ModuleType, row: str, seed: int, more: float = 0.0) -> dict:
         one[game] = {"score": gained.tolist(), "played": [100.0] * len(scores)}
     losses = dict.fromkeys(study.GAMES, 0.5)
     costs = {"base": {"processor": 9.0}, row: {"processor": 3.0}}
-    return {"row": row, "seed": seed, "cost": costs, "sampled": one, "greedy": one, "text_loss": losses, "reward": [0.1, 0.2]}
+    found = {"row": row, "seed": seed, "cost": costs, "sampled": one, "greedy": one, "text_loss": losses}
+    return found | {"reward": [0.1, 0.2], "levels": {"on": {"score": 20.0, "replies": 1.0 + seed}}}
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def test_tables_and_plot_show_all_rows(study: ModuleType, rows: dict):
     summary = study.summary(rows)
     text = study.tables(summary)
     assert "| `sft` | 2 | 50.0 | +5.0 [" in text and "| `base` | 1 | 45.0 |  |" in text
+    assert "| `sft` | 20.0 (1.5) |" in text
     drawn = xml.fromstring(study.forest(summary, "sampled"))
     assert {"sft", "sft_dpo"} <= {element.text for element in drawn.iter() if element.tag.endswith("text")}
 
