@@ -24,6 +24,8 @@ import numpy as np
 import games
 import playpen_jax as pp
 from playpen_jax import charts, collect, draws, evaluate, metrics, scores, statistics, train
+from playpen_jax import config as configs
+from playpen_jax.learn import dpo
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 GROUPS = {
@@ -186,6 +188,21 @@ def every(rows: Sequence[str], seeds: Sequence[int], out: Path) -> None:
 # ---------------------------------------------------------------------------------------------- what came out
 
 
+def said_done(out: Path) -> dict[str, dict[str, int]]:
+    """Stage of single turns -> its pairs, over all seeds, and how many prefer, or reject, that the walker says it is done."""
+    found: dict[str, dict[str, int]] = {}
+    for stage, name in {"dpo_turn": "plays", "dpo_fork": "forks"}.items():
+        for folder in sorted(file.parent for file in out.glob(f"seed*/{name}/cost.json")):
+            config, settings, _ = STAGES[stage]
+            given = SETTINGS | settings | {"seed": folder.parent.name[4:], "data.paths": folder / DATA[name][3]}
+            made = found.setdefault(stage, {"pairs": 0, "prefer": 0, "reject": 0})
+            for pair in dpo.gather(configs.load(config, {key: str(value) for key, value in given.items()})):
+                made["pairs"] += 1
+                made["prefer"] += pair.chosen[-1]["content"] == "DONE"
+                made["reject"] += pair.rejected[-1]["content"] == "DONE"
+    return found
+
+
 def read(out: Path) -> dict[str, list[dict]]:
     """row -> what its seeds reached."""
     found: dict[str, list[dict]] = {}
@@ -300,6 +317,10 @@ def tables(made: Mapping) -> str:
     for row, one in made["rows"].items():
         if "to_sft" in one["sampled"]["trained"]:
             lines.append(f"| `{row}` | " + " | ".join(signed(one["sampled"][group]["to_sft"]) for group in GROUPS) + " |")
+    lines += ["", "### Pairs of single turns in which a walker says that it is done", ""]
+    lines += ["| stage | pairs of all seeds | prefer DONE | reject DONE |", "| --- | --- | --- | --- |"]
+    for stage, counts in made.get("said_done", {}).items():
+        lines.append(f"| `{stage}` | " + " | ".join(map(str, counts.values())) + " |")
     lines += ["", f"### `{LOOKED_AT}` level by level, temperature 1: score (mean number of replies)", ""]
     levels = list(made["rows"]["base"]["levels"])
     lines += ["| row | " + " | ".join(levels) + " |", "| --- " * (1 + len(levels)) + "|"]
@@ -345,7 +366,8 @@ def forest(made: Mapping, kind: str) -> str:
 
 
 def table(out: Path) -> None:
-    made = summary(read(out))
+    costs = [json.loads(file.read_text())["processor"] for file in out.rglob("cost.json")]
+    made = summary(read(out)) | {"said_done": said_done(out), "processor_seconds": round(sum(costs))}
     (DOCS / "results" / "study.json").write_text(metrics.json_text(made, indent=1) + "\n", encoding="utf-8")
     (DOCS / "study_changes.svg").write_text(forest(made, "sampled"), encoding="utf-8")
     if curves := made["rows"].get("grpo", {}).get("reward"):
