@@ -23,7 +23,8 @@ import numpy as np
 
 import games
 import playpen_jax as pp
-from playpen_jax import charts, collect, draws, evaluate, metrics, scores, statistics, train
+from games.core import exchange
+from playpen_jax import charts, collect, evaluate, metrics, scores, statistics, train
 from playpen_jax import config as configs
 from playpen_jax.learn import dpo
 
@@ -149,7 +150,8 @@ def text_loss(model: Path) -> dict[str, float]:
             play = game.start(instance, form="short")
             while play.ask is not None:
                 play.reply(game.players[play.ask.seat]["scripted"](play.view(play.ask.seat, str(number), 1.0)))
-            ids, mask = policy.chat.dialogue(draws.messages(play, game.seats[0]))
+            mine = [exchange(ask.text, reply) for ask, reply in play.history if ask.seat == game.seats[0]]
+            ids, mask = policy.chat.dialogue([message for each in mine for message in each])
             padded = np.zeros((1, 64 * -(-len(ids) // 64)), np.int32)  # few shapes to compile
             padded[0, : len(ids)] = ids
             logits = np.asarray(policy.logits(padded), np.float64)[0, : len(ids) - 1]

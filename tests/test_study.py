@@ -76,3 +76,10 @@ def test_no_unseen_game_is_trained_and_every_stage_is_a_config(study: ModuleType
         assert configs.load(config, overrides).form == "short"
     for row, stages in study.ROWS.items():
         assert set(stages) <= set(study.STAGES), row
+
+
+def test_the_text_loss_of_a_game_that_the_model_knows_is_the_smaller_one(study: ModuleType, monkeypatch):
+    monkeypatch.setattr(study, "EPISODES", 4)
+    monkeypatch.setattr(study, "GAMES", ("textmapworld", "ta_mastermind"))
+    found = study.text_loss("tiny")
+    assert 0 < found["textmapworld"] < 1 < found["ta_mastermind"]
