@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 NAMES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
@@ -73,14 +73,23 @@ def any_says(value: bool) -> bool:
     return any(gather([value]))
 
 
-def local(tree: Any) -> Any:
-    """The whole arrays on a device of this process, copied from device to device; those that lie here stay as they are."""
-    if all(x.is_fully_addressable for x in jax.tree.leaves(tree)):
-        return tree
+def here(tree: Any) -> bool:
+    """Whether this process sees the whole of every array."""
+    return all(x.is_fully_addressable for x in jax.tree.leaves(tree))
 
-    def whole(x: jax.Array) -> NamedSharding:
-        assert isinstance(x.sharding, NamedSharding), "laid out on a mesh"
-        return NamedSharding(x.sharding.mesh, PartitionSpec())
 
-    copied = jax.jit(lambda t: t, out_shardings=jax.tree.map(whole, tree))(tree)
-    return jax.tree.map(lambda x: x.addressable_data(0), copied)
+def local(tree: Any, at: Any) -> Any:
+    """Arrays of all processes, on the devices of this one as `at` lays them, copied from device to device.
+
+    Every process lays them out alike: `at` is on a mesh of all its devices, in the order of `jax.local_devices()`.
+    """
+
+    def everywhere(place: NamedSharding) -> NamedSharding:
+        own = [np.asarray(jax.local_devices(process_index=i)) for i in range(jax.process_count())]
+        grid = np.stack([devices.reshape(place.mesh.devices.shape) for devices in own])
+        return NamedSharding(Mesh(grid, ("process", *place.mesh.axis_names)), place.spec)
+
+    def mine(x: jax.Array, place: NamedSharding) -> jax.Array:
+        return jax.make_array_from_single_device_arrays(x.shape, place, [shard.data for shard in x.addressable_shards])
+
+    return jax.tree.map(mine, jax.device_put(tree, jax.tree.map(everywhere, at)), at)

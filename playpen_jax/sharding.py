@@ -91,11 +91,13 @@ def parts(axis: str, size: int) -> int:
 
 
 def put(tree: Any, at: Any) -> Any:
-    """A tree of arrays that every process has whole, laid out as `at`; each process keeps its own parts."""
+    """Arrays that every process has whole, or that lie on the devices of all, laid out as `at`; each keeps its own parts."""
     if jax.process_count() == 1:
         return jax.device_put(tree, at)
 
     def part(x: Any, where: NamedSharding) -> jax.Array:
+        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+            return jax.device_put(x, where)
         whole = np.asarray(x)
         return jax.make_array_from_callback(whole.shape, where, lambda index: whole[index])
 

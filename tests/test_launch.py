@@ -32,13 +32,16 @@ SMALL = (
 )
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "XLA_FLAGS": ""}
+def environment(devices: int) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
 
 
-def start(count: int, workdir: Path, *more: str) -> subprocess.Popen:
+def start(count: int, workdir: Path, *more: str, devices: int = 1) -> subprocess.Popen:
+    """`count` processes with so many devices each."""
     argv = ["bash", str(LAUNCH / "local.sh"), str(count), f"--workdir={workdir}", *more]
-    return subprocess.Popen(argv, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    own = environment(devices)
+    return subprocess.Popen(argv, cwd=ROOT, env=own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
@@ -131,4 +134,20 @@ def test_a_pod_that_loses_a_process_ends_like_the_undisturbed_one(count, tmp_pat
     assert alone.returncode == 0
     assert played(single)[0] == played(whole)[0]
     for a, b in zip(weights(single), weights(whole), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_processes_of_several_devices_share_weights_that_are_cut_over_all_of_them(tmp_path):
+    """As the hosts of a TPU slice: each plays with a copy over its own devices, and says what one process would."""
+    cut = ("--config.mesh.fsdp=2", "--config.mesh.tensor=2", "--config.steps=2")
+    found = {}
+    for count, devices in ((2, 2), (1, 4)):
+        workdir = tmp_path / f"{count} of {devices}"
+        run = start(count, workdir, *SMALL, *cut, devices=devices)
+        _, err = run.communicate(timeout=900)
+        assert run.returncode == 0, err
+        found[count] = played(workdir), weights(workdir)
+    assert found[1][0][0] == found[2][0][0] and len(found[2][0]) == 2
+    for a, b in zip(found[1][1], found[2][1], strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -96,12 +97,17 @@ class Run:
             fields = {name: x for name, x in vars(batch).items() if x is not None}
             self.write(f"culprits/step_{step:06d}.npz", lambda file: np.savez_compressed(file, **fields))
 
+    def _own_devices(self) -> jax.sharding.Mesh:
+        """The devices of this process: heads over as many of them as the settings say and there are."""
+        devices = jax.local_devices()
+        return sharding.make_mesh(configs.Mesh(tensor=math.gcd(self.config.mesh.tensor, len(devices))), devices)
+
     def sampler(self, how: Sampling, name: str, policy: Partner) -> Sampler:
         """The sampler of this policy and these settings, made once, with the weights of now."""
         key = name, how
         if key not in self.samplers:
             r = self.config.rollout
-            own = self.plays_on if jax.process_count() == 1 else sharding.make_mesh(configs.Mesh(), jax.local_devices())
+            own = self.plays_on if jax.process_count() == 1 else self._own_devices()
             mesh = own if own.size > 1 else None
             parts = shard_count(mesh) * r.cohorts
             rows = -(-r.rows // parts) * parts  # every part has as many
@@ -117,7 +123,7 @@ class Run:
                 cohorts=r.cohorts,
                 mesh=mesh,
             )
-        self.samplers[key].load(processes.local(policy.params))
+        self.samplers[key].load(policy.params)
         return self.samplers[key]
 
     def play(

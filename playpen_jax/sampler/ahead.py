@@ -17,13 +17,10 @@ from playpen_jax.sampler.store import PAGE, Where
 
 
 def layers(c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
-    """The weights as decoding wants them: whole on every shard of rows, heads over tensor."""
-    at = sharding.shardings(model.logical_axes(c), model.abstract(c), mesh, sharding.GATHERED)
+    """Shapes and places of the weights as decoding wants them."""
     shapes = jax.eval_shape(partial(model.unstack, c), model.abstract(c))
-    cut = lambda place: NamedSharding(mesh, PartitionSpec(*place.spec[1:]))
-    of_one = lambda layer: {name: jax.tree.map(cut, at["layers"][name]) for name in layer}
-    places = {**at, "layers": [of_one(layer) for layer in shapes["layers"]]}
-    return jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places)
+    place = lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at)
+    return jax.tree.map(place, shapes, programs.places(c, mesh))
 
 
 def lowered(

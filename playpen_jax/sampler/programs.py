@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Wrapped
 
-from playpen_jax import model, sharding
+from playpen_jax import config as configs
+from playpen_jax import model, processes, sharding
 from playpen_jax.sampler import store
 from playpen_jax.sampler.sample import Sampling, sample, uniforms
 from playpen_jax.sampler.store import PAGE
@@ -23,6 +25,24 @@ def unstack(c: model.ModelConfig, mesh: Mesh | None) -> Wrapped:
         return jax.jit(program)
     laid = partial(sharding.shardings, model.logical_axes(c), mesh=mesh, rules=sharding.GATHERED)
     return jax.jit(lambda params: program(jax.lax.with_sharding_constraint(params, laid(params))))
+
+
+@cache
+def places(c: model.ModelConfig, mesh: sharding.AnyMesh) -> Any:
+    """Where the weights lie while they decode."""
+    at = sharding.shardings(model.logical_axes(c), model.abstract(c), mesh, sharding.GATHERED)
+    shapes = jax.eval_shape(partial(model.unstack, c), model.abstract(c))
+    cut = lambda place: NamedSharding(mesh, PartitionSpec(*place.spec[1:]))
+    of_one = lambda layer: {name: jax.tree.map(cut, at["layers"][name]) for name in layer}
+    return {**at, "layers": [of_one(layer) for layer in shapes["layers"]]}
+
+
+def layers(c: model.ModelConfig, mesh: Mesh | None, params: Any) -> Any:
+    """The weights laid out for decoding on the devices of `mesh` (None: of this process's first), wherever they lie."""
+    if processes.here(params):
+        return unstack(c, mesh)(params)
+    own = mesh or sharding.make_mesh(configs.Mesh(), jax.local_devices()[:1])
+    return processes.local(unstack(c, None)(params), places(c, own))
 
 
 @cache

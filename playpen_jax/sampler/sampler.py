@@ -111,7 +111,7 @@ class Sampler:
         if self._held:
             raise RuntimeError(f"{len(self._held)} rows still hold a dialogue of the old weights")
         self._layers = None  # the old ones make room for the new
-        self._layers = programs.unstack(self.c, self.mesh)(params)
+        self._layers = programs.layers(self.c, self.mesh, params)
         self._store = self._empty() if self._store is None else self._store
         self._reset()
 
