@@ -3,7 +3,8 @@
 `python benchmarks/tpu.py [NAME ...]`, in an environment with the extra tpu-aot (and quant, for bases in four bits) and with
 JAX_PLATFORMS=cpu. Without names: every program that the file lacks, one after another; a case that is named is compiled anew.
 A case is a file of configs/ with some settings, on a slice; its model is known by its shape alone. `--table` prints what is
-there, for docs/tpu.md.
+there, for docs/tpu.md. `--bytes` needs no libtpu: the arithmetic of `--dry-run` for every case, into
+docs/results/tpu_bytes.json.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from playpen_jax import config as configs
 from playpen_jax import dryrun
 from playpen_jax.learn import dpo, grpo, sft
 
-OUT = Path(__file__).parent.parent / "docs" / "results" / "tpu.json"
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+OUT, BYTES = RESULTS / "tpu.json", RESULTS / "tpu_bytes.json"
 WAYS = {"dpo": dpo, "grpo": grpo, "sft": sft}
 GIB = 2**30
 
@@ -106,7 +108,8 @@ def settings(mesh: str, micro: int, **more: str) -> dict[str, str]:
     return {f"mesh.{axis}": size for axis, size in axes.items()} | sizes | {k.replace("__", "."): v for k, v in more.items()}
 
 
-SPEAK = {"rollout__rows": "128", "rollout__chunk": "16"}
+SPEAK = {"rollout__rows": "64", "rollout__chunk": "16"}
+MANY = SPEAK | {"rollout__rows": "256"}
 SAMPLER = ("decode", "prefill")
 LLAMA, QWEN = "Llama-3.1-8B", "Qwen3.5-27B"
 CASES = {
@@ -116,7 +119,7 @@ CASES = {
     "llama8b-sampler-v5e16": Case(LLAMA, "v5e:4x4", "grpo.py", settings("fsdp=4 tensor=4", 4, **SPEAK), SAMPLER),
     "llama8b-sft-v5e16": Case(LLAMA, "v5e:4x4", "sft.py", settings("fsdp=4 tensor=4", 4)),
     "llama8b-dpo-v5p4": Case(LLAMA, "v5p:2x2x1", "dpo.py", settings("fsdp=4", 4)),
-    "llama8b-sampler-v5p4": Case(LLAMA, "v5p:2x2x1", "grpo.py", settings("fsdp=1 tensor=4", 4, **SPEAK), SAMPLER),
+    "llama8b-sampler-v5p4": Case(LLAMA, "v5p:2x2x1", "grpo.py", settings("fsdp=1 tensor=4", 4, **MANY), SAMPLER),
     "qwen27b-grpo-v5p64": Case(QWEN, "v5p:4x4x4", "grpo.py", settings("fsdp=16 tensor=4", 16)),
     "llama8b-grpo-v5p4": Case(LLAMA, "v5p:2x2x1", "grpo.py", settings("fsdp=4", 4)),
     "grpo_v5e_8": Case("Llama-3.2-3B", "v5e:2x4", "grpo_v5e_8.py", {}, ("update", "decode", "prefill")),
@@ -128,7 +131,7 @@ CASES = {
     ),
     "qwen27b-dpo-v5p64": Case(QWEN, "v5p:4x4x4", "dpo.py", settings("fsdp=16 tensor=4", 16)),
     "qwen27b-sft-v5p64": Case(QWEN, "v5p:4x4x4", "sft.py", settings("fsdp=16 tensor=4", 16)),
-    "qwen27b-sampler-v5p64": Case(QWEN, "v5p:4x4x4", "grpo.py", settings("fsdp=16 tensor=4", 16, **SPEAK), SAMPLER),
+    "qwen27b-sampler-v5p64": Case(QWEN, "v5p:4x4x4", "grpo.py", settings("fsdp=16 tensor=4", 16, **MANY), SAMPLER),
     "paper_grpo": Case(LLAMA, "v5p:2x2x1", "paper_grpo.py", {}, ("update", "decode", "prefill")),
     "paper_sft": Case(LLAMA, "v5p:2x2x1", "paper_sft.py", {"mesh.fsdp": "4", "batch.micro": "4", "lora.base": "plain"}),
     "paper_dpo": Case(LLAMA, "v5p:2x2x1", "paper_dpo.py", {"mesh.fsdp": "4", "batch.micro": "4", "lora.base": "plain"}),
@@ -167,10 +170,35 @@ def table(kept: dict[str, Any]) -> None:
             print(left, " | ".join(sizes), f"of {limit:.0f} | {'yes' if told['fits'] else 'no'} | {moved} | {times} |")
 
 
+def arithmetic(case: Case) -> dict[str, Any]:
+    """What lies on a chip by arithmetic; where dialogues are played, the rows that fit, and the least time of a decode step."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = case.config(Path(folder))
+        chip, place = dryrun.HARDWARE[case.topology.partition(":")[0]], dryrun.place_of(case.topology)
+        mesh = dryrun.shape_of_mesh(config, place)
+        found = dryrun.needs(config, dryrun.model_of(config, chip), WAYS[config.algorithm], mesh)
+    total, room = dryrun.peak(found), int(dryrun.FITS * chip.memory * GIB)
+    told = {"topology": case.topology, "mesh": dict(mesh.shape), "bytes": found, "total": total, "fits": total <= room}
+    if config.algorithm != "grpo":
+        return told
+    rows, weights, cache = config.rollout.rows, found["sampler's weights"], found["KV cache"]
+    room -= sum(size for name, size in found.items() if name not in dryrun.PLAYS + dryrun.UPDATE)
+    per_row = cache / rows  # pages for two rows, and the window of those that speak
+    step = (weights + cache / 3) / chip.bandwidth / 1e9
+    return told | {"rows": rows, "rows_that_fit": int((room - weights) / per_row), "decode_step_seconds": step}
+
+
 def main(arguments: list[str]) -> None:
     kept = json.loads(OUT.read_text()) if OUT.exists() else {"cases": {}}
     if arguments == ["--table"]:
         return table(kept)
+    if arguments == ["--bytes"]:
+        found = {name: arithmetic(case) for name, case in CASES.items()}
+        BYTES.write_text(json.dumps({"command": "python benchmarks/tpu.py --bytes", "cases": found}, indent=1) + "\n")
+        for name, told in found.items():
+            sizes = {key: round(size / GIB, 2) for key, size in told.pop("bytes").items()}
+            print(name, round(told.pop("total") / GIB, 1), json.dumps(told), json.dumps(sizes))
+        return None
     kept["command"] = "JAX_PLATFORMS=cpu python benchmarks/tpu.py"
     kept["machine"] = f"{platform.machine()}, no TPU; the machine was shared, so compile_seconds say little"
     for name in arguments or CASES:
