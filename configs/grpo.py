@@ -17,7 +17,7 @@ def config() -> Config:
         rollout=Rollout(rows=64, context=256, max_tokens=32),
         grpo=Grpo(instances=8, plays=12),
         optim=Optim(learning_rate=6e-4),
-        batch=Batching(length=256, micro=16),
+        batch=Batching(length=256, micro=4),
         eval=Evaluation(every=10, split="test", episodes=60, plays=4),
         checkpoints=Checkpoints(every=10),
     )

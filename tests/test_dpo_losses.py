@@ -160,8 +160,8 @@ def test_a_shared_prefix_gives_the_loss_and_the_gradient_of_two_whole_dialogues(
 
 def test_log_probabilities_of_both_branches_are_those_of_each_dialogue_alone():
     (pair,) = pairs(1, seed=3)
-    batch = batch_of([row(*pair)], 40)
-    run = jax.jit(lambda p, b: tokens.token_logps(C, p, b)[0])
+    batch, every = batch_of([row(*pair)], 40), (np.arange(40) > 0).astype(np.float32)[None]
+    run = jax.jit(lambda p, b: tokens.token_logps(C, p, dataclasses.replace(b, mask=every))[0])
     logps = np.asarray(run(params(), batch))[0]
     trunk = int((batch.branches[0] == 0).sum() - (batch.segment_ids[0] == 0).sum())
     for side, (ids, _) in enumerate(pair, 1):

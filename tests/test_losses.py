@@ -53,18 +53,42 @@ def whole(c: model.ModelConfig, params: model.Params, b: Batch, temperature: flo
     return np.pad(chosen, first), np.pad(-(np.exp(logps) * logps).sum(-1), first)
 
 
+@pytest.mark.parametrize("said", ["some", "all"])
 @pytest.mark.parametrize("length, chunk, temperature", [(12, 128, 1.0), (37, 16, 1.0), (32, 16, 0.7), (150, 128, 1.6)])
-def test_chunks_give_the_log_softmax_of_the_whole(monkeypatch, length, chunk, temperature):
+def test_chunks_give_the_log_softmax_of_the_whole(monkeypatch, length, chunk, temperature, said):
     monkeypatch.setattr(tokens, "CHUNK", chunk)
     b, weights = batch(np.random.default_rng(0), (2, length), dialogues=3), params()
+    if said == "all":
+        b = dataclasses.replace(b, mask=(np.arange(length) > 0) * np.ones((2, 1), np.float32))
     logps, entropy = jax.jit(tokens.token_logps, static_argnums=(0, 3))(C, weights, b, temperature)
     wanted, spread = whole(C, weights, b, temperature)
     assert logps.shape == entropy.shape == (2, length)
-    np.testing.assert_array_equal(logps[:, 0], 0.0)
-    np.testing.assert_array_equal(entropy[:, 0], 0.0)
-    np.testing.assert_allclose(logps, wanted, atol=1e-5)
-    np.testing.assert_allclose(entropy, spread, atol=1e-5)
-    assert spread[:, 1:].std() > 0.01 and wanted[:, 1:].std() > 0.1
+    for found in (logps, entropy):
+        np.testing.assert_array_equal(found[:, 0], 0.0)
+        np.testing.assert_array_equal(np.asarray(found)[b.mask == 0], 0.0)
+    np.testing.assert_allclose(logps, wanted * b.mask, atol=1e-5)
+    np.testing.assert_allclose(entropy, spread * b.mask, atol=1e-5)
+    assert spread[b.mask > 0].std() > 0.01 and wanted[b.mask > 0].std() > 0.1
+
+
+def test_logits_are_computed_of_chunks_that_hold_a_learners_token_alone(monkeypatch):
+    computed, inner = [], model.logits
+
+    def counting(c, params, x):
+        jax.debug.callback(lambda: computed.append(x.shape))
+        return inner(c, params, x)
+
+    monkeypatch.setattr(model, "logits", counting)
+    monkeypatch.setattr(tokens, "CHUNK", 16)
+    b, weights = batch(np.random.default_rng(0), (2, 128)), params()
+    run = jax.jit(lambda weights, b: tokens.token_logps(C, weights, b))
+    for said, chunks in ((0, 0), (1, 1), (16, 1), (17, 2), (127, 8)):
+        mask = np.zeros((2, 128), np.float32)
+        mask[1, np.random.default_rng(said).permutation(127)[:said] + 1] = 1
+        computed.clear()
+        jax.block_until_ready(run(weights, dataclasses.replace(b, mask=mask)))
+        jax.effects_barrier()
+        assert computed == [(2, 16, C.dim)] * chunks
 
 
 def test_gradients_of_chunks_are_those_of_the_whole(monkeypatch):
@@ -87,8 +111,9 @@ def test_entropy_of_an_even_and_of_a_certain_distribution():
     b = batch(np.random.default_rng(0), (1, 9))
     run = jax.jit(lambda weights: tokens.token_logps(C, weights, b))
     logps, entropy = run(jax.tree.map(np.zeros_like, params()))
-    np.testing.assert_allclose(entropy[:, 1:], np.log(C.vocab), rtol=1e-6)
-    np.testing.assert_allclose(logps[:, 1:], -np.log(C.vocab), rtol=1e-6)
+    assert b.mask.any()
+    np.testing.assert_allclose(entropy, b.mask * np.log(C.vocab), rtol=1e-6)
+    np.testing.assert_allclose(logps, -b.mask * np.log(C.vocab), rtol=1e-6)
     certain = params() | {"norm": params()["norm"] * 1e4}
     np.testing.assert_allclose(run(certain)[1], 0.0, atol=1e-6)
 

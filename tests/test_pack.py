@@ -104,7 +104,7 @@ def test_best_fit_fills_the_fullest_bin_that_still_takes_it():
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "slots", "used"), [(1, 4, 1, 1), (4, 4, 1, 1), (5, 4, 2, 2), (9, 4, 4, 3), (20, 4, 8, 5)]
+    ("count", "size", "slots", "used"), [(1, 4, 8, 1), (4, 4, 8, 1), (5, 4, 8, 2), (20, 4, 8, 5), (33, 4, 16, 9)]
 )
 def test_micro_batches_come_in_powers_of_two(count, size, slots, used):
     batch, _ = pack([Weighted(row(8, i), i + 1.0) for i in range(count)], 8)

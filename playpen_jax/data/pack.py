@@ -13,6 +13,8 @@ import numpy as np
 from playpen_jax.state import Batch
 from playpen_jax.types import TokenRow
 
+SLOTS = 8  # micro-batches that an update has room for at least: how many are used is not compiled in
+
 
 @dataclasses.dataclass(frozen=True)
 class Weighted:
@@ -106,10 +108,10 @@ def pack(rows: Sequence[Weighted], length: int, multiple: int = 1, alone: bool =
 
 
 def micro_batches(batch: Batch, size: int) -> tuple[Batch, int]:
-    """Fold [B, T] into [A, size, T] with A a power of two (few shapes to compile); returns it and how many are not empty."""
+    """Fold [B, T] into [A, size, T] with A a power of two, at least 8 (few shapes to compile); and how many are not empty."""
     count, length = batch.tokens.shape
     used = -(-count // size)
-    slots = 1 << (used - 1).bit_length()
+    slots = max(1 << (used - 1).bit_length(), SLOTS)
 
     def fold(x: np.ndarray) -> np.ndarray:
         out = np.zeros((slots * size, length), x.dtype)

@@ -1,4 +1,7 @@
-"""Log-probabilities of given tokens, in chunks: no [B, T, V] array of logits is ever whole in memory."""
+"""Log-probabilities of the learner's tokens, in chunks: no [B, T, V] array of logits is ever whole in memory.
+
+What the learner did not say has no loss: the places before its tokens come first, and chunks without any are left out.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +27,19 @@ def token_logps(
     noise: Float[Array, "B T D"] | None = None,
     dropout: Array | None = None,
 ) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
-    """Log-probability of each token given those before it, and the entropy of its distribution, at `temperature`.
+    """Log-probability of each learner's token given those before it, and the entropy of its distribution, at `temperature`.
 
-    Both describe the token at its own place; the first place of a row is 0. noise: added to the embeddings.
+    Both describe the token at its own place; where `batch.mask` is 0 they are 0. noise: added to the embeddings.
     dropout: the key of the adapters' dropout.
     """
     extra = {"branches": batch.branches, "noise": noise, "dropout": dropout}
     x = model.hidden(c, params, batch.tokens, batch.positions, batch.segment_ids, **extra)
-    targets = jnp.pad(batch.tokens[:, 1:], ((0, 0), (0, 1)))
+    targets, said = (jnp.pad(array[:, 1:], ((0, 0), (0, 1))) for array in (batch.tokens, batch.mask > 0))
+    order = jnp.argsort(~said, axis=1, stable=True)  # those whose next token is the learner's come first
     heads = _heads(c, params, len(x))
-    width = min(max(LOGITS // c.vocab, 16), CHUNK, x.shape[1])
+    width = min(max(LOGITS // c.vocab, 16), CHUNK, max(x.shape[1] // 4, 16), x.shape[1])
     short = -x.shape[1] % width
-    x, targets = jnp.pad(x, ((0, 0), (0, short), (0, 0))), jnp.pad(targets, ((0, 0), (0, short)))
 
-    @jax.checkpoint
     def one(part):
         x, targets = part
         scores = jax.vmap(partial(model.logits, c))(heads, x) / temperature
@@ -49,15 +51,25 @@ def token_logps(
         expected = (jax.nn.softmax(fixed) * fixed).sum(-1)
         return said - total, jax.lax.stop_gradient(total) - expected
 
-    def cut(array):  # [B, T, ...] to [chunks, Z, B / Z, width, ...]
-        shards = jax.tree.leaves(heads)[0].shape[0]
-        return jnp.moveaxis(array.reshape(shards, array.shape[0] // shards, -1, width, *array.shape[2:]), 2, 0)
+    @jax.checkpoint
+    def some(part):
+        any_said, x, targets = part
+        nothing = jnp.zeros(targets.shape, jnp.float32)
+        return jax.lax.cond(any_said, one, lambda _: (nothing, nothing), (x, targets))
 
-    chosen, entropy = jax.lax.map(one, (cut(x), cut(targets)))
+    def cut(array):  # [B, T, ...] in the new order to [chunks, Z, B / Z, width, ...]
+        shards, rest = jax.tree.leaves(heads)[0].shape[0], array.shape[2:]
+        array = jnp.take_along_axis(array, order.reshape(*order.shape, *[1] * len(rest)), axis=1)
+        array = jnp.pad(array, ((0, 0), (0, short), *[(0, 0)] * len(rest)))
+        return jnp.moveaxis(array.reshape(shards, array.shape[0] // shards, -1, width, *rest), 2, 0)
+
+    chosen, entropy = jax.lax.map(some, (cut(said).any((1, 2, 3)), cut(x), cut(targets)))
+    back = jnp.argsort(order, axis=1)
 
     def join(parts):  # back to [B, T], one place to the right
-        whole = jnp.moveaxis(parts, 0, 2).reshape(x.shape[0], -1)[:, : batch.tokens.shape[1] - 1]
-        return jnp.pad(whole, ((0, 0), (1, 0)))
+        whole = jnp.moveaxis(parts, 0, 2).reshape(x.shape[0], -1)[:, : batch.tokens.shape[1]]
+        whole = jnp.where(said, jnp.take_along_axis(whole, back, axis=1), 0.0)
+        return jnp.pad(whole[:, :-1], ((0, 0), (1, 0)))
 
     return join(chosen), join(entropy)
 
