@@ -2,7 +2,7 @@
 
     python benchmarks/stream_rows.py 10000 100000 1000000 10000000 > docs/results/stream_rows.json
 
-Each number of rows has a process and a temporary folder of its own (about 280 bytes a row, deleted at its end). All rows are
+Each number of rows has a process and a temporary folder of its own (about 240 bytes a row, deleted at its end). All rows are
 read and checked for the index, then examples in their seeded order: all of them, a million at most. A tenth of the rows stands
 in a second file of general dialogues, which are a tenth of the mixture.
 """
