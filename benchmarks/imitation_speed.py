@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-BATCH, STEPS, SKIPPED, LENGTH, ROUNDS = 16, 6, 2, 256, 3
+BATCH, STEPS, SKIPPED, LENGTH, ROUNDS = 16, 4, 2, 256, 3
 GAMES = ("wordle", "taboo", "guesswhat", "textmapworld")
 
 
@@ -266,6 +266,7 @@ def compare(folder: Path, of_trl: str, of_tunix: str) -> None:
             found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"who"')]
             if done.returncode or not found:
                 print(f"{who}: {done.stderr[-500:]}", file=sys.stderr)
+            print(*map(json.dumps, found), sep="\n", file=sys.stderr, flush=True)
             lines += found
     rates: dict[str, dict[str, float]] = {}
     for who, what in dict.fromkeys((line["who"], line["what"]) for line in lines):
