@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import socket
 import subprocess
@@ -36,9 +37,14 @@ MESHES = {
 
 
 def fakes(script: str, *arguments: str, devices: int = 8) -> str:
-    """What a Python script prints in a process with fake devices."""
+    """What a Python script prints in a process with fake devices.
+
+    Each of them waits in a thread of its own for the others, for two collectives at once where these do not depend on each
+    other: of a pool as small as a machine of few cores gives, all threads may come to wait.
+    """
     text = f"import jax\njax.config.update('jax_num_cpu_devices', {devices})\n{script}"
-    done = subprocess.run([sys.executable, "-c", text, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    command, env = [sys.executable, "-c", text, *arguments], os.environ | {"NPROC": str(4 * devices)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
