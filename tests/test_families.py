@@ -165,7 +165,7 @@ def test_the_text_model_is_read_out_of_a_model_with_pictures(name, kind, prefix,
         ("qwen3_moe", {"num_experts_per_tok": 9}, "9 of 6 experts cannot be asked"),
         ("qwen3_5", {"linear_num_value_heads": 3}, "delta layers cannot have"),
         ("phi3", {"rope_parameters": {"rope_type": "longrope"}}, "the longrope rope has no short_factor, long_factor"),
-        ("phi3", {"rope_parameters": {"rope_type": "dynamic", "factor": 2}}, "rope_type 'dynamic' is not supported"),
+        ("phi3", {"rope_parameters": {"rope_type": "static", "factor": 2}}, "rope_type 'static' is not supported"),
         ("qwen2", {"rope_parameters": {"rope_type": "yarn"}}, "the yarn rope has no factor"),
     ],
 )

@@ -40,6 +40,7 @@ LONG = dict(
     long_factor=[2.0, 8.0],
     original_max_position_embeddings=128,
 )
+DYNAMIC = dict(rope_type="dynamic", rope_theta=1000.0, factor=3.0)
 LINEAR = dict(rope_type="linear", rope_theta=1000.0, factor=3.0)
 GEMMA = dict(hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=12, tie_word_embeddings=True, sliding_window=8)
 DELTA = dict(
@@ -51,6 +52,7 @@ MODELS = {
     "llama3_rope": ("llama", dict(num_key_value_heads=1, rope_parameters=LLAMA3, num_hidden_layers=3)),
     "llama_biased": ("llama", dict(num_key_value_heads=4, head_dim=12, attention_bias=True, mlp_bias=True)),
     "llama_linear_rope": ("llama", dict(rope_parameters=LINEAR)),
+    "llama_dynamic_rope": ("llama", dict(rope_parameters=DYNAMIC)),
     "mistral": ("mistral", dict(sliding_window=None)),
     "mistral_window": ("mistral", dict(sliding_window=8)),
     "qwen2": ("qwen2", dict(rope_parameters=YARN, tie_word_embeddings=True)),

@@ -5,12 +5,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from playpen_jax.model import LinearRope, Llama3Rope, LongRope, ModelConfig, YarnRope
+from playpen_jax.model import DynamicRope, LinearRope, Llama3Rope, LongRope, ModelConfig, YarnRope
 
 # rope_type -> its class, and (our field, their key, value where it is missing); a key without one must be there
 NEEDED = object()
 SCALINGS = {
     "linear": (LinearRope, (("factor", "factor", NEEDED),)),
+    "dynamic": (DynamicRope, (("factor", "factor", NEEDED),)),
     "llama3": (
         Llama3Rope,
         (

@@ -7,6 +7,7 @@ heads, X and Y sizes of their keys and values, W taps; R rank of adapters.
 
 from playpen_jax.model.config import (
     Delta,
+    DynamicRope,
     Experts,
     LinearRope,
     Llama3Rope,
@@ -40,6 +41,7 @@ __all__ = [
     "UP",
     "Cache",
     "Delta",
+    "DynamicRope",
     "Experts",
     "LinearRope",
     "Llama3Rope",

@@ -22,6 +22,16 @@ class LinearRope:
 
 
 @dataclasses.dataclass(frozen=True)
+class DynamicRope:
+    """Raises the rotary base by a power of the length, once a context is longer than `max_positions`; up to there it is plain.
+
+    Longer ones stay plain here: a dialogue that grows beyond it would have to be computed anew.
+    """
+
+    factor: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Llama3Rope:
     """Stretches slow rotary frequencies beyond the context they were trained for, as Llama 3.1 does."""
 
@@ -57,7 +67,7 @@ class LongRope:
     attention_factor: float  # of cosines and sines
 
 
-RopeScaling = LinearRope | Llama3Rope | YarnRope | LongRope
+RopeScaling = LinearRope | DynamicRope | Llama3Rope | YarnRope | LongRope
 
 
 @dataclasses.dataclass(frozen=True)
