@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -29,6 +31,45 @@ def test_earlier_selves_and_other_policies_play_along_and_are_not_learned_from(i
     for row in rows(workdir):
         assert row["games/letters_pair/left/reward"] > 0
         assert row["sampling/sampling_logp_difference/max"] < 1e-4, "a row of other weights would be far off"
+
+
+class Partner(BaseHTTPRequestHandler):
+    """Says h, but will not answer a quarter of the draws, whoever asks again."""
+
+    asked: list[dict] = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        status = 400 if body["seed"] % 4 == 0 else 200
+        raw = json.dumps({"choices": [{"message": {"content": "h"}}]}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_partner_behind_an_endpoint_plays_along_and_its_faults_are_left_out(imitated, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Partner)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    spec = f"http://127.0.0.1:{server.server_address[1]}/v1#partner"
+    settings = {"games": "letters_pair", "players": f"letters_pair.right={spec}", "model.path": imitated}
+    workdir = run(tmp_path / "run", **QUICK, **settings, steps=2)
+    server.shutdown()
+    server.server_close()
+    found = rows(workdir)
+    lost = sum(row["rollout/failed"] for row in found)
+    assert 0 < lost < 32, "a quarter of the first tries, and of the second ones"
+    played = [e for step in (1, 2) for e in metrics.read(workdir / "episodes" / f"step_{step:06d}.jsonl")]
+    assert len(played) == 64 - lost and {e["stop"] for e in played} == {"end"}
+    assert {t["reply"] for e in played for t in e["turns"] if t["player"] == spec} == {"h"}
+    assert all(math.isfinite(row["loss"]) and row["games/letters_pair/left/reward"] > 0 for row in found)
+    assert {len(body["messages"]) for body in Partner.asked} == {1, 3} and {body["model"] for body in Partner.asked} == {
+        "partner"
+    }
 
 
 def test_forks_two_updates_a_mask_a_moving_reference_and_general_data_in_one_run(imitated, tmp_path):
