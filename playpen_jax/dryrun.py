@@ -164,7 +164,7 @@ def report(config: configs.Config, way: ModuleType, topology: str | None, only: 
     """
     place = place_of(topology)
     mesh = shape_of_mesh(config, place)
-    sharding.check_rows(config, mesh)
+    config = sharding.dealt(config, mesh)
     chip = HARDWARE[topology.partition(":")[0]] if topology else None
     c = model_of(config, chip)
     bytes_of = needs(config, c, way, mesh)

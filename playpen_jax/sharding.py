@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,11 +47,16 @@ def make_mesh(settings: configs.Mesh, devices: list | None = None) -> Mesh:
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 3)
 
 
-def check_rows(config: configs.Config, mesh: AnyMesh) -> None:
-    """Raise `ConfigError` if the rows of a micro-batch cannot be dealt out evenly."""
+def dealt(config: configs.Config, mesh: AnyMesh) -> configs.Config:
+    """The config with at least one row of a micro-batch for each shard of rows.
+
+    Raises `ConfigError` if the rows cannot be dealt out evenly.
+    """
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
-    if config.batch.micro % ways:
-        raise configs.ConfigError(f"batch.micro={config.batch.micro} rows cannot be dealt out to {ways} devices")
+    micro = max(config.batch.micro, ways)
+    if micro % ways:
+        raise configs.ConfigError(f"batch.micro={micro} rows cannot be dealt out to {ways} devices")
+    return dataclasses.replace(config, batch=dataclasses.replace(config.batch, micro=micro))
 
 
 def spec(

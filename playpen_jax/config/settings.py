@@ -206,7 +206,7 @@ class Optim:
 @dataclasses.dataclass(frozen=True)
 class Batching:
     length: int = setting(512, "tokens T of a packed row; at least rollout.context for GRPO")
-    micro: int = setting(8, "rows per micro-batch; gradients are summed over micro-batches")
+    micro: int = setting(8, "rows per micro-batch, at least one a device; gradients are summed over micro-batches")
 
 
 @dataclasses.dataclass(frozen=True)

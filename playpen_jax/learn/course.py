@@ -71,7 +71,7 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
         raise configs.ConfigError("mesh.rollout wants one process: plays beside the update are not shared by several")
     mesh = sharding.make_mesh(config.mesh, ahead.split(config.mesh, jax.devices())[0])
     chat, source, way = None, None, LEARN[config.algorithm]
-    sharding.check_rows(config, mesh)
+    config = sharding.dealt(config, mesh)
     kept = workdir / "model"
     if config.model.path is not None:
         learner = policy.load(config.model.path, config.model.dtype, config.lora, config.seed, mesh)
