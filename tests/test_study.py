@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import xml.etree.ElementTree as xml
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -83,3 +85,20 @@ def test_the_text_loss_of_a_game_that_the_model_knows_is_the_smaller_one(study: 
     monkeypatch.setattr(study, "GAMES", ("textmapworld", "ta_mastermind"))
     found = study.text_loss("tiny")
     assert 0 < found["textmapworld"] < 1 < found["ta_mastermind"]
+
+
+@pytest.mark.slow
+def test_rows_are_made_from_a_base_and_shown(study: ModuleType, monkeypatch, tmp_path: Path):
+    shutil.copytree(ROOT / "playpen_jax" / "tiny", tmp_path / "base")
+    (tmp_path / "base" / "cost.json").write_text('{"processor": 1.0, "wall": 1.0}')
+    few = {stage: (config, settings | {"steps": 2}, reads) for stage, (config, settings, reads) in study.STAGES.items()}
+    monkeypatch.setattr(study, "STAGES", few)
+    monkeypatch.setattr(study, "DATA", {"teacher": (("textmapworld",), "teacher", {"instances": 8}, "interactions")})
+    monkeypatch.setattr(study, "EPISODES", 2)
+    for row in ("base", "sft", "grpo"):
+        study.run(row, 0, tmp_path)
+        before = (tmp_path / "rows" / f"{row}-0.json").stat().st_mtime_ns
+        study.run(row, 0, tmp_path)
+        assert (tmp_path / "rows" / f"{row}-0.json").stat().st_mtime_ns == before, "a row that is there is left alone"
+    text = study.tables(study.summary(study.read(tmp_path)))
+    assert "| `grpo` | 1 |" in text and "nan" not in text
