@@ -5,6 +5,7 @@ JAX is told by environment variables, so that tests of the games need not import
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests import shapes
 
         install_import_hook("playpen_jax", f"{shapes.__name__}.{shapes.check.__name__}")
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_heard():
+    """Importing clemcore switches off all loggers that are there; what a test expects to hear must not hang on who ran before."""
+    logging.getLogger("absl").disabled = False
 
 
 @pytest.fixture(scope="session")
