@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def warnings_are_heard():
-    """Importing clemcore switches off all loggers that are there; what a test expects to hear must not hang on who ran before."""
+    """Importing clemcore switches off all loggers that are there: a test must not hang on who ran before it."""
     logging.getLogger("absl").disabled = False
 
 
