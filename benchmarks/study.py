@@ -244,17 +244,14 @@ def change(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> dict[st
 
 
 def part(rows: Mapping[str, list[dict]], row: str, kind: str, names: Sequence[str]) -> dict[str, object]:
-    """Score and share played of these games, and the change of the score to the base and, after it, to the SFT of the seed."""
+    """Score and share played of these games, and how the score differs from the base and from the seed's SFT."""
     now = [values(made, kind, names) for made in rows[row]]
     found = {"score": round(float(np.mean(now)), 2)}
     found["played"] = round(float(np.mean([values(made, kind, names, "played") for made in rows[row]])), 1)
     if row != "base":
         found["to_base"] = change([values(made, kind, names) for made in rows["base"]], now)
-    if (
-        row != "sft"
-        and ROWS[row][:1] == ("sft",)
-        and [m["seed"] for m in rows.get("sft", [])] == [m["seed"] for m in rows[row]]
-    ):
+    seeds = {name: [made["seed"] for made in each] for name, each in rows.items()}
+    if row not in ("base", "sft") and seeds.get("sft") == seeds[row]:
         found["to_sft"] = change([values(made, kind, names) for made in rows["sft"]], now)
     return found
 
