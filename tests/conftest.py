@@ -5,7 +5,6 @@ JAX is told by environment variables, so that tests of the games need not import
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -28,12 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests import shapes
 
         install_import_hook("playpen_jax", f"{shapes.__name__}.{shapes.check.__name__}")
-
-
-@pytest.fixture(autouse=True)
-def warnings_are_heard():
-    """Importing clemcore switches off all loggers that are there: a test must not hang on who ran before it."""
-    logging.getLogger("absl").disabled = False
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import random
+import subprocess
 import sys
 
 import numpy as np
@@ -16,6 +17,7 @@ from games.core import SPLITS, InstanceError
 from playpen_jax import checks, draws, evaluate
 from playpen_jax import config as configs
 from playpen_jax.bridges import clembench
+from tests.common import ROOT
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("clemcore"), reason="needs the package clemcore")
 
@@ -192,6 +194,22 @@ def checkout(tmp_path_factory):
 def found(checkout, monkeypatch):
     monkeypatch.setattr(games, "_REGISTERED", {})
     return {name: games.make(name) for name in clembench.register(checkout)}
+
+
+LOUD = """
+import sys
+from absl import logging
+from playpen_jax.bridges import clembench
+clembench.specs(sys.argv[1])
+assert "clemcore" in sys.modules
+logging.warning("still heard")
+"""
+
+
+def test_clemcore_does_not_silence_our_warnings(checkout):
+    """Its import switches off the loggers that are there; in a process of its own, where it has not been imported yet."""
+    done = subprocess.run([sys.executable, "-c", LOUD, checkout], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "still heard" in done.stderr, done.stderr[-2000:]
 
 
 def start(game, number: int = 0, level: str | None = None):

@@ -17,6 +17,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import logging
 import math
 import os
 import random
@@ -59,11 +60,28 @@ def register(folder: str | Path, names: Sequence[str] | None = None) -> list[str
     return [games.register(game(found[name])).name for name in names or found]
 
 
+@contextlib.contextmanager
+def _loggers_as_they_are() -> Iterator[None]:
+    """The import of clemcore switches off all loggers that are there, and sends the others to a file: we would not be heard."""
+    root = logging.root
+    loggers = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    disabled, handlers, level = [logger.disabled for logger in loggers], root.handlers[:], root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for logger, before in zip(loggers, disabled):
+        logger.disabled = before
+
+
 def specs(folder: str | Path) -> dict[str, Any]:
     """Name -> clemcore's specification, for all text games below a folder."""
     if importlib.util.find_spec("clemcore") is None:
         raise ValueError("games of clembench need the package clemcore: pip install 'playpen-jax[clembench]'")
-    from clemcore.clemgame import GameSpec
+    with _loggers_as_they_are():
+        from clemcore.clemgame import GameSpec
 
     found: dict[str, Game] = {}
     folder = Path(folder).expanduser().resolve()

@@ -71,7 +71,7 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
         raise configs.ConfigError("mesh.rollout wants one process: plays beside the update are not shared by several")
     mesh = sharding.make_mesh(config.mesh, ahead.split(config.mesh, jax.devices())[0])
     chat, source, way = None, None, LEARN[config.algorithm]
-    config = sharding.dealt(config, mesh)
+    given, config = config, sharding.dealt(config, mesh)  # what is written is the same on any number of devices
     kept = workdir / "model"
     if config.model.path is not None:
         learner = policy.load(config.model.path, config.model.dtype, config.lora, config.seed, mesh)
@@ -91,7 +91,7 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
         metrics.replace(workdir / leaks.FILE, metrics.json_text(found, indent=1))
 
     def describe() -> None:
-        metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(config), indent=1))
+        metrics.replace(workdir / "config.json", json.dumps(dataclasses.asdict(given), indent=1))
         if not (kept / "config.json").exists():
             folder.write_model_folder(kept, c, chat, source)
 
