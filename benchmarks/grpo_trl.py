@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def main(folder: str, name: str, instances: int, plays: int, steps: int) -> None
     )
     clock = Clock()
     config = GRPOConfig(
-        output_dir="/tmp/trl_out", per_device_train_batch_size=instances * plays, num_generations=plays, max_steps=steps,
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=instances * plays, num_generations=plays, max_steps=steps,
         max_completion_length=CONTEXT, temperature=1.0, beta=0.0, learning_rate=1e-5, logging_steps=1, save_strategy="no",
         report_to=[], use_cpu=True, bf16=False, gradient_checkpointing=False, disable_tqdm=True, shuffle_dataset=False,
     )  # fmt: skip
