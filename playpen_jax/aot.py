@@ -9,7 +9,6 @@ import dataclasses
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -19,12 +18,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from playpen_jax import config as configs
-from playpen_jax import model, optim, sharding, update
+from playpen_jax import hlo, model, optim, sharding, update
 from playpen_jax.sampler import ahead, sampler, store
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.state import Batch, TrainState
 
-COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "collective-permute", "all-to-all")
 QUIET = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "true"}  # no TPU is asked for, none is taken
 
 
@@ -140,7 +138,8 @@ def compiled(lowered: Any, limit: int) -> dict[str, Any]:
         return {"fits": False, "refused": refusal(str(error)), "compile_seconds": round(time.perf_counter() - began, 1)}
     m = program.memory_analysis()
     total = m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
-    cost = program.cost_analysis() or {}
+    text = program.as_text()
+    done, turn = hlo.work(text)
     found = {
         "arguments": m.argument_size_in_bytes,
         "outputs": m.output_size_in_bytes,
@@ -148,10 +147,11 @@ def compiled(lowered: Any, limit: int) -> dict[str, Any]:
         "temporaries": m.temp_size_in_bytes,
         "total": total,
         "fits": total <= limit,
-        "flops": cost.get("flops", 0.0),
-        "bytes_accessed": cost.get("bytes accessed", 0.0),
-        "optimal_seconds": cost.get("optimal_seconds"),  # libtpu's; an operation that it cannot tell counts as -1 there
-        "collectives": collectives(program.as_text()),
+        "cycles": done.cycles,
+        "link_bytes": done.link_bytes,
+        "turn_cycles": turn.cycles,  # of one micro-batch, or of one token decoded
+        "turn_link_bytes": turn.link_bytes,
+        "collectives": hlo.collectives(text),
     }
     return found | {"compile_seconds": round(time.perf_counter() - began, 1)}
 
@@ -162,16 +162,10 @@ def refusal(message: str) -> str:
     return " ".join((found.group() if found else message).split())[:200]
 
 
-def collectives(text: str) -> dict[str, int]:
-    """How often each kind of collective stands in a compiled program; one inside a loop stands there once."""
-    names = "|".join(COLLECTIVES)
-    return dict(Counter(re.findall(rf" = .*? ({names})(?:-start)?\(", text)).most_common())
-
-
 def shown(key: str, value: Any) -> str:
     """A number of a report for people."""
     if isinstance(value, (bool, str, dict)):
         return str(value)
-    if key in ("flops", "bytes_accessed"):
+    if "cycles" in key:
         return f"{value:.4g}"
     return f"{value:.4g} s" if "seconds" in key else f"{value / 2**30:.3f} GiB"

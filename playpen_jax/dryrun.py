@@ -32,19 +32,23 @@ UPDATE = ("gradients", "weights as computed", "the head", "activations kept", "a
 
 
 class Hardware(NamedTuple):
-    """One kind of accelerator, by its maker's data sheet: memory of a device in GiB, bfloat16 TFLOP/s, memory's GB/s."""
+    """One kind of accelerator, by its maker's data sheet: memory of a device in GiB, bfloat16 TFLOP/s, memory's GB/s.
+
+    Of a TPU also its clock, which its products of a cycle follow from, in GHz; and the GB/s that come in over two of its links.
+    """
 
     memory: float
     tflops: float
     bandwidth: float
-    tpu: bool = False
+    clock: float = 0.0
+    links: float = 0.0
 
 
 HARDWARE = {
-    "v4": Hardware(32, 275, 1228, True),
-    "v5e": Hardware(16, 197, 819, True),
-    "v5p": Hardware(95, 459, 2765, True),
-    "v6e": Hardware(32, 918, 1640, True),
+    "v4": Hardware(32, 275, 1228, 1.05, 100),
+    "v5e": Hardware(16, 197, 819, 1.5, 100),
+    "v5p": Hardware(95, 459, 2765, 1.75, 200),
+    "v6e": Hardware(32, 918, 1640, 1.75, 200),
     "a100": Hardware(80, 312, 2039),
     "h100": Hardware(80, 989, 3350),
     "h200": Hardware(141, 989, 4800),
@@ -75,7 +79,7 @@ def place_of(topology: str | None) -> Place:
         names = ", ".join(HARDWARE)
         raise configs.ConfigError(f"--topology={topology}: a kind ({names}) and its devices, such as v5e:4x4 or h100:8")
     hardware = HARDWARE[kind]
-    return Place(topology, math.prod(map(int, sizes)), int(hardware.memory * GIB), topology if hardware.tpu else None)
+    return Place(topology, math.prod(map(int, sizes)), int(hardware.memory * GIB), topology if hardware.clock else None)
 
 
 def model_of(config: configs.Config, there: Hardware | None) -> model.ModelConfig:
@@ -84,7 +88,7 @@ def model_of(config: configs.Config, there: Hardware | None) -> model.ModelConfi
     c = policy.fresh_config(m, m.vocab) if m.path is None else policy.planned(m.path, config.lora)
     dtype = m.dtype if m.dtype != "auto" else "bfloat16" if there else policy.compute_dtype("auto")
     kernel = policy.attention(m.attention)
-    if m.attention == "auto" and there and there.tpu:
+    if m.attention == "auto" and there and there.clock:
         kernel = "splash"
     return dataclasses.replace(c, dtype=dtype, remat=m.remat, attention=kernel)
 
@@ -181,18 +185,17 @@ def report(config: configs.Config, way: ModuleType, topology: str | None, only: 
     if chip and limit and place.topology:
         found["compiled"] = aot.compile_run(config, c, way, place.topology, limit, only)
         for program in found["compiled"].values():
-            program |= roofline(program, chip)
+            program |= seconds(program, chip)
     return found
 
 
-def roofline(program: dict[str, Any], chip: Hardware) -> dict[str, float]:
-    """The least seconds that the compiler's operations, and its traffic with memory, take at the rates of the data sheet."""
-    if "flops" not in program:
+def seconds(program: dict[str, Any], chip: Hardware) -> dict[str, float]:
+    """The compiler's cycles, and what comes in over two links, as times: of the whole program, and of a turn of its loop."""
+    if "cycles" not in program:
         return {}
-    return {
-        "compute_seconds": program["flops"] / chip.tflops / 1e12,
-        "memory_seconds": program["bytes_accessed"] / chip.bandwidth / 1e9,
-    }
+    rates = {"cycles": chip.clock * 1e9, "link_bytes": chip.links * 1e9}
+    names = {"cycles": "seconds", "link_bytes": "link_seconds"}
+    return {of + names[key]: program[of + key] / rate for of in ("", "turn_") for key, rate in rates.items()}
 
 
 def show(config: configs.Config, found: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from playpen_jax import aot, dryrun, model, sharding, train, update
+from playpen_jax import aot, dryrun, hlo, model, sharding, train, update
 from playpen_jax import config as configs
 from playpen_jax.learn import grpo, sft
 from playpen_jax.sampler import store
@@ -124,7 +124,76 @@ def test_collectives_are_counted_where_they_begin():
   %r = f32[4]{0} all-reduce(%x), to_apply=%add
   %s = f32[4]{0} all-reduce(%y), to_apply=%add
 """
-    assert aot.collectives(text) == {"all-reduce": 2, "all-gather": 1}
+    assert hlo.collectives(text) == {"all-reduce": 2, "all-gather": 1}
+
+
+PROGRAM = """
+%kernel (p: f32[8]) -> f32[8] {
+  ROOT %c = f32[8]{0} multiply(%p, %p)
+}
+
+%all-reduce-scatter.1 (p: f32[8]) -> f32[2] {
+  %r = f32[8]{0} all-reduce(%p), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %s = f32[2]{0} dynamic-slice(%r, %i)
+}
+
+%layer (t: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %k = f32[8]{0} fusion(%x), kind=kLoop, calls=%kernel, backend_config={"window_config":{"estimated_cycles":"10"}}
+  %splash = f32[8]{0} custom-call(%k), custom_call_target="tpu_custom_call", backend_config={"xprof_metadata":"{
+}}"}
+  ROOT %g = (s32[], bf16[16]) all-gather(%k), replica_groups=mesh['a'=4,'b'=2] {'a'}, dimensions={0}
+}
+
+%layers (t: (s32[], f32[8])) -> pred[] {
+  %n = s32[]{:T(128)} constant(32)
+  ROOT %lt = pred[]{:T(512)} compare(%i, %n), direction=LT
+}
+
+%micro (t: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %w = (s32[], f32[8]) while(%t), condition=%layers, body=%layer
+  ROOT %f = f32[2]{0} fusion(%x), kind=kCustom, calls=%all-reduce-scatter.1
+}
+
+%more (t: (s32[], s32[], f32[8])) -> pred[] {
+  ROOT %lt = pred[]{:T(512)} compare(%i, %used), direction=LT
+}
+
+%none (p: f32[]) -> f32[] {
+  ROOT %z = f32[] copy(%p), backend_config={"window_config":{"estimated_cycles":"9223372036854775807"}}
+}
+
+%some (p: f32[]) -> f32[] {
+  ROOT %z = f32[] copy(%p), backend_config={"window_config":{"estimated_cycles":"7"}}
+}
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %w = (s32[], s32[], f32[8]) while(%t), condition=%more, body=%micro
+  %c = f32[] conditional(%b, %x, %x), branch_computations={%none, %some}
+  ROOT %a = f32[8]{0} add(%p, %p), backend_config={"window_config":{"estimated_cycles":"1"}}
+}
+"""
+
+
+def test_loops_count_turn_by_turn():
+    whole, turn = hlo.work(PROGRAM)
+    assert turn.cycles == 32 * 10, "one micro-batch: as many layers as the loop's end says"
+    assert whole.cycles == turn.cycles + 7 + 1, "the micro-batches once, the longer branch, the rest"
+    gathered, scattered = 16 * 2 * 3 / 4, 8 * 4 * 3 / 4
+    assert whole.link_bytes == turn.link_bytes == 32 * gathered + scattered
+
+
+@pytest.mark.parametrize(
+    ("line", "bytes_in"),
+    [
+        ("%g = (bf16[4], bf16[16]) all-gather-start(%x), replica_groups=[2,4]<=[8], dimensions={0}", 16 * 2 * 3 / 4),
+        ("%r = (f32[4]{0}, f32[2]{0}) all-reduce(%x, %y), replica_groups={{0,1},{2,3}}, to_apply=%add", 2 * 24 / 2),
+        ("%s = f32[4] reduce-scatter(%x), replica_groups=[2,4]<=[8], dimensions={0}", 16 * 3),
+        ("%p = (s4[8], s4[8], u32[], u32[]) collective-permute-start(%x), source_target_pairs={{0,1}}", 4),
+        ("%d = bf16[16] all-gather-done(%g)", 0),
+    ],
+)
+def test_what_a_collective_brings_to_a_chip(line, bytes_in):
+    assert hlo.moved("  " + line) == bytes_in
 
 
 def test_a_refusal_is_one_line():
@@ -140,7 +209,7 @@ def test_programs_that_are_compiled_are_those_that_run():
     found = {name: aot.compiled(lowered, 2**40) for name, lowered in aot.programs(config, c, grpo, mesh)}
     assert list(found) == ["update", "prefill", "decode"]
     for told in found.values():
-        assert told["fits"] and told["total"] > 0 and told["flops"] > 0 and not told["collectives"]
+        assert told["fits"] and told["total"] > 0 and not told["collectives"]
     state, batch = 4 * 3 * WEIGHTS, 4 * 7 * 2 * 64
     assert 0 <= found["update"]["arguments"] - state - batch < 100, "weights, two moments and seven arrays of a batch"
 
@@ -171,5 +240,6 @@ def test_a_tpu_that_is_not_there_is_compiled_for(topology):
     programs = report(config, topology)["compiled"]
     assert set(programs) == {"update", "prefill", "decode"}
     for each in programs.values():
-        assert each["fits"] and 0 < each["compute_seconds"] < 1 and 0 < each["memory_seconds"] < 1
+        assert each["fits"] and 0 < each["seconds"] < 1 and 0 < each["link_seconds"] < 1
+        assert each["turn_seconds"] <= each["seconds"]
     assert programs["update"]["collectives"], "weights cut over fsdp must be gathered"

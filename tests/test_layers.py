@@ -17,7 +17,7 @@ from tests.common import ROOT
 
 # floor -> rooms: modules of playpen_jax, or its packages as a whole
 FLOORS = {
-    1: ("config", "state", "style", "transcript", "types"),
+    1: ("config", "hlo", "state", "style", "transcript", "types"),
     2: ("charts", "metrics", "model", "optim", "processes", "sharding", "trackers"),
     3: ("families", "losses", "rewards", "scores", "statistics"),
     4: ("adapters", "chat", "checkpoint", "curves", "endpoint", "hf", "moves", "sampler", "update"),

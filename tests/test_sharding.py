@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from playpen_jax import aot, model, optim, policy, sharding, update
+from playpen_jax import aot, hlo, model, optim, policy, sharding, update
 from playpen_jax import config as configs
 from playpen_jax.data.pack import micro_batches, pack
 from playpen_jax.state import Batch, TrainState
@@ -184,7 +184,7 @@ def moved() -> dict[str, list]:
     """Of every collective of the compiled update: the sizes of the arrays that it makes, and the operation that it serves."""
     ids, floats = (jax.ShapeDtypeStruct((1, ROWS, PLACES), dtype) for dtype in (np.int32, np.float32))
     batch = Batch(ids, ids, ids, floats, floats, floats)
-    found, kinds = {}, "|".join(aot.COLLECTIVES)
+    found, kinds = {}, "|".join(hlo.COLLECTIVES)
     for name in ("8 fsdp", "2 data, 2 fsdp, 2 tensor"):
         mesh, tx = sharding.make_mesh(configs.Mesh(*MESHES[name])), optim.make(configs.Optim(), 10)
         at = update.state_shardings(WIDE, tx, mesh)
