@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import sys
 import tempfile
@@ -162,11 +163,12 @@ def table(kept: dict[str, Any]) -> None:
         for program, told in case["compiled"].items():
             left = f"| {name}: {program} | {case['topology']}, {mesh} |"
             if "total" not in told:
-                print(left, f"{told['refused']} | | of {limit:.0f} | no | | |")
+                print(left, f"{told['refused']} | | of {limit:.0f} | no | | | |")
                 continue
             sizes = [f"{told[key] / GIB:.1f}" for key in ("arguments", "temporaries", "total")]
             moved = ", ".join(f"{n} {kind}" for kind, n in told["collectives"].items())
-            times = f"{told['compute_seconds'] * 1e3:.3g} / {told['memory_seconds'] * 1e3:.3g} ms"
+            pairs = [[told.get(of + kind, math.nan) * 1e3 for kind in ("seconds", "link_seconds")] for of in ("turn_", "")]
+            times = " | ".join(f"{kernels:.4g} + {links:.3g}" if kernels else "" for kernels, links in pairs)
             print(left, " | ".join(sizes), f"of {limit:.0f} | {'yes' if told['fits'] else 'no'} | {moved} | {times} |")
 
 
