@@ -58,7 +58,7 @@ class Policy:
     def logits(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
         """Next-token logits, float32, of whole rows without padding."""
         tokens = jnp.asarray(tokens, jnp.int32)
-        return _logits(self.config, self.params, tokens)
+        return _logits(self.config.within(tokens.shape[1]), self.params, tokens)
 
     def generate(
         self,

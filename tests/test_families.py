@@ -45,9 +45,9 @@ def logits(c: model.ModelConfig, params: model.Params, tokens: np.ndarray) -> np
     return np.asarray(jax.jit(compute, compiler_options=QUICK)(params, tokens))
 
 
-def greedy(c: model.ModelConfig, params: model.Params, prompt: list[int], new: int) -> list[int]:
+def greedy(c: model.ModelConfig, params: model.Params, prompt: list[int], new: int, context: int = 128) -> list[int]:
     """The likeliest continuation, through our sampler and its cache; the prompt is fed in two parts."""
-    sampler = Sampler(c, 3, 128, Sampling(temperature=0.0), stops=(), chunk=16)
+    sampler = Sampler(c, 3, context, Sampling(temperature=0.0), stops=(), chunk=16)
     sampler.load(params)
     rows = [sampler.take() for _ in range(3)]
     sampler.feed(rows[0], prompt[::-1], (0, 0), 5)
@@ -88,6 +88,21 @@ def test_greedy_replies_are_those_of_torch_beyond_the_window(name, golden, tmp_p
     assert greedy(c, params, one["tokens"][0, :PROMPT].tolist(), 64) == wanted
 
 
+@pytest.mark.parametrize("name", ["llama_dynamic_rope", "phi3_long"])
+def test_rotary_scaling_by_length_follows_the_context_of_the_run(name, golden, tmp_path):
+    """The models were made for 128 tokens; replies begin before and end after them."""
+    one = golden[name]
+    plain, params = hf.load(tiny_models.write(tmp_path, one["config"], one["weights"]))
+    c = plain.within(200)
+    assert plain.within(128) == plain != c and c.within(160) == c and c.plain == plain
+    assert model.config_from_json(json.loads(json.dumps(dataclasses.asdict(c)))) == c
+    prompt = one["tokens"].flatten().tolist() + one["tokens"][0].tolist()
+    reply = greedy(plain, params, prompt, 24, context=200)
+    tokens = np.array([prompt + reply], np.int32)
+    scores = {x: logits(x, params, tokens)[0, len(prompt) - 1 : -1] for x in (plain, c)}
+    assert scores[c].argmax(-1).tolist() == reply != scores[plain].argmax(-1).tolist()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_transformers_reads_our_config_as_it_reads_its_own(name, golden, tmp_path):
     one = golden[name]["config"]
@@ -126,6 +141,7 @@ def test_the_golden_models_differ_where_it_matters(golden):
             "base",
             "remat",
             "attention",
+            "context",
         ):
             assert len({str(getattr(c, field.name)) for c in found.values()}) > 1, field.name
     assert {kind for c in found.values() for kind in c.kinds} == {"full", "window", "nope", "delta"}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from playpen_jax import adapters, hf, model
+from playpen_jax.policy import Policy
 from tests import tiny_models
 from tests.test_adapters import adapted
 from tests.test_families import greedy
@@ -38,6 +39,24 @@ def test_transformers_computes_the_same_before_and_after_an_export(name, tmp_pat
     assert greedy(c, params, tokens[0, :9].tolist(), 64) == torches.greedy(theirs, tokens[0, :9], 64).tolist()
     hf.save(tmp_path / "ours", c, params)
     np.testing.assert_array_equal(torches.logits(torches.load(tmp_path / "ours"), tokens), wanted)
+
+
+@pytest.mark.parametrize("length", [100, 128, 129, 200])
+@pytest.mark.parametrize("name", ["llama_dynamic_rope", "phi3_long"])
+def test_rotary_scaling_by_length_is_that_of_transformers_below_and_beyond_the_original_context(name, length, tmp_path):
+    """Of 128 tokens. Replies are compared where no key was turned by other frequencies before: those of longrope."""
+    from tests import make_golden as torches
+
+    theirs, _ = torches.build(name, tmp_path)
+    c, params = hf.load(tmp_path)
+    tokens = np.random.default_rng(1).integers(1, c.vocab, (2, length)).astype(np.int32)
+    wanted = torches.logits(theirs, tokens)
+    assert np.abs(Policy(c, params).logits(tokens) - wanted).max() < 1e-4 * np.abs(wanted).max()
+    if length > 128:
+        assert np.abs(our_logits(c, params, tokens) - wanted).max() > 1e-2 * np.abs(wanted).max()
+    if name == "phi3_long" and length != 128:
+        wanted = torches.greedy(theirs, tokens[0], 24).tolist()
+        assert greedy(c, params, tokens[0].tolist(), 24, context=length + 24) == wanted
 
 
 @pytest.mark.parametrize("name", ["llama_tied", "phi3", "qwen3_5"])

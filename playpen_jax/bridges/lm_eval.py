@@ -134,6 +134,7 @@ def harness_model(
     if mesh is not None:
         weights = sharding.shardings(model.logical_axes(policy.config), policy.params, mesh)
         policy = dataclasses.replace(policy, params=jax.device_put(policy.params, weights))
+    policy = dataclasses.replace(policy, config=policy.config.within(context))
     chat = policy.speech
     start = [chat.tokenizer.specials.get(chat.tokenizer.bos or "", chat.end)]
 

@@ -11,7 +11,7 @@ from playpen_jax.model import DynamicRope, LinearRope, Llama3Rope, LongRope, Mod
 NEEDED = object()
 SCALINGS = {
     "linear": (LinearRope, (("factor", "factor", NEEDED),)),
-    "dynamic": (DynamicRope, (("factor", "factor", NEEDED),)),
+    "dynamic": (DynamicRope, (("growth", "factor", NEEDED),)),
     "llama3": (
         Llama3Rope,
         (

@@ -84,6 +84,7 @@ def start(config: configs.Config, workdir: Path, saved: Path) -> tuple[Run, Any,
         c = policy.fresh_config(config.model, chat.tokenizer.size)
         params = update.fresh_weights(c, config.seed, mesh)
     c = dataclasses.replace(c, remat=config.model.remat, attention=policy.attention(config.model.attention))
+    c = c.within(config.rollout.context if config.algorithm == "grpo" else max(config.rollout.context, config.batch.length))
     data = way.prepare(config, c, chat, gathered)
     if config.algorithm == "grpo" and config.eval.episodes:
         found = leaks.check(config)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from playpen_jax.model.config import LinearRope, Llama3Rope, LongRope, ModelConfig, YarnRope
+from playpen_jax.model.config import DynamicRope, LinearRope, Llama3Rope, LongRope, ModelConfig, YarnRope
 
 
 def rms_norm(
@@ -33,6 +33,9 @@ def frequencies(c: ModelConfig, kind: str = "full") -> tuple[Float[Array, "H2"],
     match None if local else c.rope_scaling:
         case LinearRope(factor):
             return base / factor, 1.0
+        case DynamicRope(growth):
+            longer = growth * max(c.context / c.max_positions, 1.0) - (growth - 1)
+            return base * longer ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / (size - 2)), 1.0
         case Llama3Rope() as r:
             # slow pairs (few turns in the original context) are stretched, fast ones kept, those between are mixed
             turns = r.original_max_positions * base / (2 * math.pi)
@@ -43,7 +46,8 @@ def frequencies(c: ModelConfig, kind: str = "full") -> tuple[Float[Array, "H2"],
             stretched = jnp.clip((jnp.arange(size // 2) - first) / max(last - first, 1e-3), 0.0, 1.0)
             return base * (1 - stretched + stretched / r.factor), r.attention_factor
         case LongRope() as r:
-            return base / jnp.asarray(r.short, jnp.float32), r.attention_factor
+            factors = r.long if c.context > r.original_max_positions else r.short
+            return base / jnp.asarray(factors, jnp.float32), r.attention_factor
     return base, 1.0
 
 

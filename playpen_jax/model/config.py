@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 DTYPES = ("float32", "bfloat16")
-HOW = ("dtype", "remat", "attention", "lora", "base")  # fields that do not tell one model from another
+HOW = ("dtype", "remat", "attention", "context", "lora", "base")  # fields that do not tell one model from another
 BIASED = ("q", "k", "v", "o", "gate", "up", "down")  # the projections that may carry a bias
 
 # what mixes the tokens in a layer: attention to all tokens before, to the newest `window` of them, to all of them without
@@ -23,12 +23,9 @@ class LinearRope:
 
 @dataclasses.dataclass(frozen=True)
 class DynamicRope:
-    """Raises the rotary base by a power of the length, once a context is longer than `max_positions`; up to there it is plain.
+    """Raises the rotary base by a power of the context, once that is longer than `max_positions`; up to there it is plain."""
 
-    Longer ones stay plain here: a dialogue that grows beyond it would have to be computed anew.
-    """
-
-    factor: float
+    growth: float  # of the context; not named as in LinearRope, from which its JSON is to be told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +54,7 @@ class YarnRope:
 class LongRope:
     """Divides each frequency by a factor of its own, and scales cosines and sines (LongRoPE, arXiv 2402.13753).
 
-    `long` is for contexts beyond the original one. Only `short` is used here: a dialogue that grows beyond it would have to be
-    computed anew.
+    `long` is for contexts beyond the original one.
     """
 
     short: tuple[float, ...]  # a factor for each rotated pair
@@ -145,6 +141,7 @@ class ModelConfig:
     embed_scale: float = 1.0  # of the embedding where it is read
     delta: Delta | None = None  # sizes of "delta" layers
     experts: Experts | None = None  # None: one feed-forward block for all tokens
+    context: int = 0  # tokens that rotary scaling by length is set for, by `within`; up to the original context it is idle
     lora: Lora | None = None  # None: no adapters
     base: Literal["int8", "nf4"] | None = None  # what projections are kept in, frozen; None: in the type of the weights
 
@@ -158,6 +155,16 @@ class ModelConfig:
         """The model alone: without adapters, in float32, and nothing said about how it is computed."""
         own: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self) if field.name in HOW}
         return dataclasses.replace(self, **own)
+
+    def within(self, context: int) -> "ModelConfig":
+        """The model for dialogues of up to `context` tokens, or as many as it was set for before.
+
+        Rotary scaling by length follows this one number and not the length of each dialogue: keys in a cache were turned
+        when their dialogue was short, and training and sampling have to agree.
+        """
+        original = getattr(self.rope_scaling, "original_max_positions", self.max_positions)
+        follows = isinstance(self.rope_scaling, DynamicRope | LongRope)
+        return dataclasses.replace(self, context=context) if follows and context > max(original, self.context) else self
 
     def _sizes(self) -> list[str]:
         problems = [f"{name} is {getattr(self, name)}" for name in ("vocab", "dim", "layers", "mlp") if getattr(self, name) < 1]

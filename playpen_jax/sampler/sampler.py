@@ -72,7 +72,8 @@ class Sampler:
         cohorts: int = 1,
         mesh: Mesh | None = None,
     ):
-        self.c, self.rows, self.context, self.how, self.stops, self.chunk = c, rows, context, how, stops, chunk
+        self.c = c = c.within(context)
+        self.rows, self.context, self.how, self.stops, self.chunk = rows, context, how, stops, chunk
         self.mesh, self.shards = mesh, store.shard_count(mesh)
         self.dialogues = max(dialogues or rows, rows)
         if rows % (self.shards * cohorts):
