@@ -240,7 +240,7 @@ def test_episodes_of_a_partner_that_never_answers_are_given_up(tmp_path, monkeyp
 @pytest.mark.slow
 def test_plays_one_step_ahead_are_those_of_a_killed_run_too(short, tmp_path):
     """Two devices, one of which plays: the run differs from one without, and repeats to the bit after kills."""
-    settings = short | {"mesh.rollout": 1, "eval.episodes": 0, "grpo.correction": "truncate", "checkpoints.every": 2}
+    settings = short | {"mesh.rollout": 1, "eval.every": 3, "grpo.correction": "truncate", "checkpoints.every": 2}
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
     def start(workdir, code=""):

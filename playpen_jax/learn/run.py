@@ -64,17 +64,13 @@ class Run:
     c: model.ModelConfig
     chat: Chat
     mesh: jax.sharding.Mesh
-    samplers: dict[tuple[str, Sampling], Sampler] = dataclasses.field(default_factory=dict)
+    samplers: dict[tuple, Sampler] = dataclasses.field(default_factory=dict)
     memory: dict[str, Any] = dataclasses.field(default_factory=dict)
     interrupts: Interrupts = dataclasses.field(default_factory=Interrupts)
     describe: Callable[[], None] = lambda: None  # writes what a run's folder says of it: config.json, model/
     seconds: float = 0.0  # spent on evaluations that no metric has told of yet
     settle: Callable[[], None] = lambda: None  # waits for what goes on beside the learner
     apart: jax.sharding.Mesh | None = None  # where plays go on beside the learner
-
-    @property
-    def plays_on(self) -> jax.sharding.Mesh:
-        return self.apart or self.mesh
 
     def take_seconds(self) -> float:
         """The seconds, which then are told of."""
@@ -103,11 +99,13 @@ class Run:
         return sharding.make_mesh(configs.Mesh(tensor=math.gcd(self.config.mesh.tensor, len(devices))), devices)
 
     def sampler(self, how: Sampling, name: str, policy: Partner) -> Sampler:
-        """The sampler of this policy and these settings, made once, with the weights of now."""
-        key = name, how
+        """The sampler of this policy and these settings where its weights lie, made once, with the weights of now."""
+        lies = frozenset(jax.tree.leaves(policy.params)[0].devices())
+        key = name, how, lies
         if key not in self.samplers:
             r = self.config.rollout
-            own = self.plays_on if jax.process_count() == 1 else self._own_devices()
+            there = self.apart if self.apart and lies == frozenset(self.apart.devices.flat) else self.mesh
+            own = there if jax.process_count() == 1 else self._own_devices()
             mesh = own if own.size > 1 else None
             parts = shard_count(mesh) * r.cohorts
             rows = -(-r.rows // parts) * parts  # every part has as many
