@@ -24,6 +24,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def run(out: Path, seed: int, argv: list[str]) -> None:
     for name in VARIANTS:
         workdir = out / f"{name}-{seed}"
+        if (workdir / "finished.json").exists():
+            continue
         status = train.main([*argv, f"--workdir={workdir}", f"--config.grpo.variant={name}", f"--config.seed={seed}"])
         if status:
             raise SystemExit(f"{workdir}: status {status}")
