@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Generator, Mapping, Sequence
@@ -105,8 +106,8 @@ class _Table:
         """The probe sentences of a reply; without the label, the lines that are well-formed ones."""
         found = block(reply, "PROBES")
         if found is None:
-            lines = (_MARKER.sub("", line) for line in reply.splitlines())
-            found = [line.strip() for line in lines if self._well_formed(line)][: self.a_round]
+            lines = (_MARKER.sub("", line) for line in reply.splitlines() if line.strip())
+            found = [line.strip() for line in itertools.islice(filter(self._well_formed, lines), self.a_round)]
         if not found:
             raise _Unreadable("there are no probe sentences under a 'PROBES:' line")
         if len(found) > self.a_round:
@@ -177,10 +178,9 @@ class _Table:
 
 def block(reply: str, label: str) -> list[str] | None:
     """The items from the first line with the label to the end of the reply, without list markers; None if there is no label."""
-    lines = reply.splitlines()
+    lines, start = reply.splitlines(), re.compile(rf"\s*{label}\s*:", re.IGNORECASE)
     for number, line in enumerate(lines):
-        found = re.match(rf"\s*{label}\s*:", line, re.IGNORECASE)
-        if found:
+        if found := start.match(line):
             items = [_MARKER.sub("", item).strip() for item in (line[found.end() :], *lines[number + 1 :])]
             return [item for item in items if item]
     return None

@@ -88,8 +88,9 @@ def refused(why: str) -> Outcome:
 
 
 def brief(text: str, limit: int = 60) -> str:
-    """A text in one short line, quoted."""
-    return ascii(text if len(text) <= limit else text[:limit] + "...")
+    """A text in one short line, quoted; the limit counts what signs beyond ASCII are written as."""
+    shown = ascii(text[: limit + 1])
+    return shown if len(shown) <= limit + 2 else shown[: limit + 1] + "..." + shown[0]
 
 
 def choices(instance: Mapping, settings: Mapping) -> list[str]:
