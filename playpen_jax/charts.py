@@ -16,7 +16,7 @@ import numpy as np
 from playpen_jax import style
 
 WIDTH, HEIGHT = 364, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 24
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 12, 24
 
 
 @dataclasses.dataclass(frozen=True)

@@ -149,6 +149,9 @@ class Episode:
 
 def episode_from_json(data: Mapping[str, Any]) -> Episode:
     """The episode that `to_json` wrote, without tokens; raises `KeyError`, `TypeError` or `ValueError` for anything else."""
-    outcome = {**data["outcome"], "score": math.nan if data["outcome"]["score"] is None else data["outcome"]["score"]}
+    number = lambda value: math.nan if value is None else value  # JSON has none for what is no number
+    told = data["outcome"]
+    values = {name: number(value) for name, value in told["metrics"].items()}
+    outcome = {**told, "score": number(told["score"]), "metrics": values}
     turns = tuple(turn_from_json(turn) for turn in data["turns"])
     return Episode(data["game"], data["instance"], data["sample"], turns, Outcome(**outcome), data["stop"])

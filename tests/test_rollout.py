@@ -22,7 +22,7 @@ from playpen_jax.rollout import Job, Limits, Past, Rollout, replayed, token_key
 from playpen_jax.sampler.sample import Sampling
 from playpen_jax.sampler.sampler import Reply, Sampler
 from playpen_jax.state import Batch
-from playpen_jax.types import Episode, TokenRow, Turn
+from playpen_jax.types import Episode, TokenRow, Turn, episode_from_json
 from tests.test_sampler import whole
 from tests.toys import CHATTER, CONTEXT, ROWS, weights
 
@@ -485,6 +485,14 @@ def test_an_episode_as_json(make):
     assert [turn["player"] for turn in data["turns"]] == ["learner"] * 2
     assert data["turns"][0]["message"] == "0 topic 0"
     assert "rows" not in data
+
+
+def test_an_episode_read_again_keeps_what_is_no_number():
+    named = {"Guesses": math.nan, "Streak": 3.0}
+    outcome = Outcome("aborted", math.nan, 1, 0, 1, named, "no list", "guesser")
+    told = json.loads(metrics.json_text(Episode("taboo", {"game_id": 1}, 0, (), outcome, "end").to_json()))
+    again = episode_from_json(told).outcome
+    assert math.isnan(again.score) and math.isnan(again.metrics["Guesses"]) and again.metrics["Streak"] == 3
 
 
 # ---------------------------------------------------------------------------------------------- players
