@@ -12,7 +12,7 @@ import pytest
 
 from playpen_jax import model
 from playpen_jax.sampler.sample import Sampling, inverse_cdf, sample, uniforms
-from playpen_jax.sampler.sampler import Reply, Sampler
+from playpen_jax.sampler.sampler import Reply, Sampler, heights
 from tests.toys import CONTEXT, ROWS, weights
 
 EVEN, GREEDY, FILTERED = Sampling(1.0), Sampling(0.0), Sampling(0.7, top_k=20, top_p=0.9)
@@ -178,6 +178,25 @@ def test_a_reply_is_the_same_in_any_row_company_and_chunk(make, toy, how):
     assert alone == together
     for row in held:
         sampler.drop(row)
+
+
+@HOW
+def test_few_speakers_share_few_rows_and_say_the_same(make, toy, how, monkeypatch):
+    dialogues = some_dialogues(toy[0].vocab, 7, seed=1)
+    wide = talk(make(how), dialogues)
+    sampler = make(how)
+    monkeypatch.setattr(sampler, "_heights", [[1, 2, ROWS]])
+    narrow = talk(sampler, dialogues)
+    assert said(narrow) == said(wide)
+    for a, b in zip(sum(narrow, []), sum(wide, [])):
+        np.testing.assert_allclose(a.logps, b.logps, atol=1e-4)
+    assert sampler.counters.row_steps < ROWS * sampler.counters.steps
+
+
+def test_an_accelerator_has_programs_for_fewer_rows(monkeypatch):
+    assert heights(64) == [64], "the company must not change the rounding on a CPU"
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert [heights(rows) for rows in (512, 64, 24, 8, 3)] == [[32, 128, 512], [4, 16, 64], [6, 24], [8], [3]]
 
 
 def test_log_probabilities_are_those_of_the_whole_pass_on_the_final_ids(make, toy):

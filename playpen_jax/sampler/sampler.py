@@ -46,6 +46,17 @@ class _Flight:
     out: Any
 
 
+def heights(rows: int) -> list[int]:
+    """How many rows of a shard and cohort take part in decoding, from few to all; each is compiled when it is first needed.
+
+    A step reads the whole window of each row that takes part. On a CPU all do, for the width of a product may change the
+    rounding of its sums, and a run that is resumed, in other company, is to repeat to the bit.
+    """
+    if jax.default_backend() == "cpu":
+        return [rows]
+    return [rows // n for n in (16, 4) if rows % n == 0 and rows // n >= 4] + [rows]
+
+
 class Sampler:
     """`rows` dialogues speak at once, up to `dialogues` are kept, of up to `context` tokens each; weights come by `load`.
 
@@ -79,6 +90,7 @@ class Sampler:
         if rows % (self.shards * cohorts):
             raise ValueError(f"{rows} rows cannot be split over {self.shards} shards and {cohorts} cohorts")
         self._lanes = [rows // self.shards // cohorts] * cohorts
+        self._heights = [heights(lanes) for lanes in self._lanes]
         self._seats = -(-self.dialogues // self.shards)
         whole = -(-context // PAGE)
         self._pages = pages or min(self._seats, 2 * sum(self._lanes)) * whole + 1  # one to copy from
@@ -100,6 +112,7 @@ class Sampler:
         self._free = list(range(self.dialogues))[::-1]
         self._flights: deque[_Flight] = deque()
         self._windows: dict[int, Window] = {}
+        self._needed = [0] * len(self._lanes)
         self._turns = self._calls = self._cohort = 0
         self._finished: list[int] = [0, 0]  # dialogues, and their tokens
         self._clock = Clock()
@@ -269,12 +282,13 @@ class Sampler:
             for speaking in sorted((d for d in lanes if d is not None), key=lambda d: d.ticket):
                 if speaking in lanes:  # not paused meanwhile
                     shard.reserve(speaking, min(speaking.cached + self.chunk, self.context))
-        speakers = [d for shard in self._shards for d in shard.lanes[cohort]]
+        height = self._gather(cohort)
+        speakers = [d for shard in self._shards for d in shard.lanes[cohort][:height]]
         if not any(speakers):
             return False
-        height = self._lanes[cohort]
         span = self._span(max(d.cached for d in speakers if d is not None) + self.chunk)
-        if cohort not in self._windows or self._windows[cohort].span != span:
+        held = self._windows.get(cohort)
+        if held is None or (held.height, held.span) != (height, span):
             self._windows.pop(cohort, None)  # the old one makes room for the new
             self._windows[cohort] = Window(self.c, self.shards, height, span, self.mesh)
         window = self._windows[cohort]
@@ -299,6 +313,22 @@ class Sampler:
                 d.flight = flight
         self._flights.append(flight)
         return True
+
+    def _gather(self, cohort: int) -> int:
+        """Moves who speaks to the first rows of the cohort, where rows are many and speakers few; how many rows take part.
+
+        Rows that were needed a chunk ago still do, so that a row more or less is no reason for another program.
+        """
+        needed = max(sum(d is not None for d in shard.lanes[cohort]) for shard in self._shards)
+        height = next(h for h in self._heights[cohort] if h >= max(needed, self._needed[cohort]))
+        self._needed[cohort] = needed
+        for shard in self._shards:
+            lanes = shard.lanes[cohort]
+            for i in range(height, len(lanes)):
+                if lanes[i] is not None:
+                    free = lanes.index(None)
+                    lanes[free], lanes[i] = lanes[i], None
+        return height
 
     def _land(self, flight: _Flight) -> list[Reply]:
         """What a chunk has said; the rows of replies that ended are free."""
