@@ -218,6 +218,15 @@ def learning_curve_svg(runs: Sequence[Sequence[Mapping]], key: str, title: str =
 
     Raises `ValueError` if a run lacks the metric, or if they share no step.
     """
+    lines, mean = _with_mean(runs, key)
+    frame, ys = _frame([*lines, mean], low)
+    plot = _axes(frame, ys) + _seeds(lines, mean, frame)
+    plot += "" if len(runs) > 1 else _outside([mean], frame)
+    return standalone(plot, title or key, f"mean of {len(runs)} runs" if len(runs) > 1 else "")
+
+
+def _with_mean(runs: Sequence[Sequence[Mapping]], key: str) -> tuple[list[Series], Series]:
+    """One metric of each run, and its mean at the steps that they share."""
     found = [series(rows, key, f"seed {i}") for i, rows in enumerate(runs)]
     lines = [line for line in found if line is not None]
     if not lines or len(lines) < len(runs):
@@ -227,12 +236,32 @@ def learning_curve_svg(runs: Sequence[Sequence[Mapping]], key: str, title: str =
         steps = np.intersect1d(steps, line.steps)
     if not len(steps):
         raise ValueError(f"the runs share no step with a value of {key!r}")
-    mean = Series("mean", steps, np.mean([line.values[np.isin(line.steps, steps)] for line in lines], axis=0))
-    frame, ys = _frame([*lines, mean], low)
-    seeds = [_line(line, frame, "thin", raw=False) for line in lines] if len(runs) > 1 else []
-    plot = _axes(frame, ys) + "".join(seeds) + _line(mean, frame, raw=not seeds)
-    plot += "" if seeds else _outside([mean], frame)
-    return standalone(plot, title or key, f"mean of {len(runs)} runs" if len(runs) > 1 else "")
+    return lines, Series("mean", steps, np.mean([line.values[np.isin(line.steps, steps)] for line in lines], axis=0))
+
+
+def _seeds(lines: Sequence[Series], mean: Series, frame: Frame) -> str:
+    """Thin lines of several runs, then their mean; of a single run the raw points and its line."""
+    thin = [_line(line, frame, "thin", raw=False) for line in lines] if len(lines) > 1 else []
+    return "".join(thin) + _line(mean, frame, raw=not thin)
+
+
+def multiples_svg(groups: Mapping[str, Sequence[Sequence[Mapping]]], key: str, title: str, low: float | None = None) -> str:
+    """A standalone SVG of small charts with the same axes, a group of runs in each: one metric, and its mean thick.
+
+    The dashed line is the same in all: the mean over all runs. Raises `ValueError` as `learning_curve_svg` does.
+    """
+    found = {name: _with_mean(runs, key) for name, runs in groups.items()}
+    everywhere = dataclasses.replace(
+        _with_mean([run for runs in groups.values() for run in runs], key)[1], color=style.COLORS - 1
+    )
+    frame, ys = _frame([line for lines, mean in found.values() for line in (*lines, mean)], low)
+    across, tall, room, parts = min(3, len(found)), HEIGHT + 26, 18, []
+    for i, (name, (lines, mean)) in enumerate(found.items()):
+        heading = f'<text x="{LEFT}" y="2" style="fill:var(--ink);font-weight:600">{html.escape(name)}</text>'
+        plot = _axes(frame, ys) + _line(everywhere, frame, "dash", raw=False) + _seeds(lines, mean, frame)
+        parts.append(f'<g transform="translate({i % across * WIDTH} {room + i // across * tall})">{heading}{plot}</g>')
+    note = "thin: a run, thick: their mean, dashed: mean of all"
+    return standalone("".join(parts), title, note, across * WIDTH, room + -(-len(found) // across) * tall - 26)
 
 
 def points_svg(lines: Sequence[Series], title: str, note: str = "", low: float | None = None) -> str:
@@ -241,13 +270,13 @@ def points_svg(lines: Sequence[Series], title: str, note: str = "", low: float |
     return standalone(_axes(frame, ys) + "".join(_points(s, frame) for s in lines) + _outside(lines, frame), title, note)
 
 
-def standalone(plot: str, title: str, note: str) -> str:
+def standalone(plot: str, title: str, note: str, width: int = WIDTH, height: int = HEIGHT) -> str:
     """The SVG file of a plot, with its heading, a note to the right and the style it needs."""
     heading = html.escape(title)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 -26 {WIDTH} {HEIGHT + 26}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 -26 {width} {height + 26}" role="img" '
         f'aria-label="{heading}"><style>{style.PALETTE}{style.CHART}</style>'
         f'<rect y="-26" width="100%" height="100%" style="fill:var(--card)"/>'
         f'<text x="10" y="-8" style="fill:var(--ink);font-weight:600;font-size:13px">{heading}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="-8" text-anchor="end">{html.escape(note)}</text>{plot}</svg>\n'
+        f'<text x="{width - RIGHT}" y="-8" text-anchor="end">{html.escape(note)}</text>{plot}</svg>\n'
     )

@@ -252,3 +252,18 @@ def test_learning_curve_of_three_seeds_stands_alone():
         charts.learning_curve_svg(runs, "loss")
     with pytest.raises(ValueError, match="share no step"):
         charts.learning_curve_svg([runs[0], [{"step": 99, "score": 1.0}]], "score")
+
+
+def test_small_charts_of_groups_share_their_axes_and_the_mean_of_all():
+    groups = {f"group {g}": [[{"step": s, "score": 10.0 * g + seed} for s in range(4)] for seed in (0, 2)] for g in range(4)}
+    root = ET.fromstring(charts.multiples_svg(groups, "score", "Toys"))
+    assert root.get("viewBox") == f"0 -26 {3 * charts.WIDTH} {2 * charts.HEIGHT + 70}"
+    cells = root.findall("{*}g")
+    assert [cell.find("{*}text").text for cell in cells] == list(groups)
+    assert {tuple(path.get("class") for path in cell.findall("{*}path")) for cell in cells} == {
+        ("dash s6", "thin s0", "thin s0", "line s0")
+    }
+    at = [[float(path.get("d").rpartition(" ")[2]) for path in cell.findall("{*}path")] for cell in cells]
+    everywhere, low, high, mean = zip(*at)
+    assert list(everywhere) == pytest.approx([np.mean(mean)] * 4, abs=0.1), "the same line in all, on the same axis"
+    assert mean == pytest.approx(np.add(low, high) / 2, abs=0.1) and sorted(mean, reverse=True) == list(mean)
