@@ -3,22 +3,34 @@
 python benchmarks/variants.py run OUT SEED --config=FILE [--config.KEY=VALUE ...]
 python benchmarks/variants.py table OUT NAME
 
-The first plays one seed of each variant, into OUT/VARIANT-SEED; the second writes docs/NAME.md and docs/results/NAME.json.
+The first plays one seed of each variant, into OUT/VARIANT-SEED, and goes on where it was stopped. The second takes the runs
+that are finished: it writes docs/NAME.svg, docs/results/NAME.json, and the table below the mark NAME of docs/variants.md.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from playpen_jax import metrics, scores, train
+from playpen_jax import charts, metrics, scores, statistics, train
 from playpen_jax.losses.grpo import VARIANTS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+BESIDE = "grpo_tokens"  # the default, with which the others are compared
+HEADER = (
+    "variant",
+    "seeds",
+    "before",
+    "after",
+    "difference of each seed (standard error)",
+    "difference",
+    f"to {BESIDE}",
+    "clipped",
+)
 
 
 def run(out: Path, seed: int, argv: list[str]) -> None:
@@ -31,46 +43,75 @@ def run(out: Path, seed: int, argv: list[str]) -> None:
             raise SystemExit(f"{workdir}: status {status}")
 
 
-def held_out(workdir: Path) -> dict[str, float]:
-    """Mean over the games of the score before and after, and the difference with its standard error, paired by instance."""
+def instances(file: Path) -> dict[tuple[str, str], float]:
+    """(game, instance) -> mean score of its plays."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for one in map(scores.row, metrics.read(file)):
+        found.setdefault((one.game, one.instance), []).append(one.score)
+    return {key: scores.mean(values) for key, values in found.items()}
+
+
+def read(workdir: Path) -> dict:
+    """Of a finished run: its seed, the scores of the instances before and after, and what it logged."""
     files = sorted((workdir / "evaluations").glob("step_*.episodes.jsonl"))
-    compared = scores.compare(metrics.read(files[0]), metrics.read(files[-1]))["all"]
-    return {key: float(compared[key]) for key in ("before", "after", "difference", "stderr")}
+    made = {"seed": int(workdir.name.rpartition("-")[2]), "logged": metrics.read(workdir / "metrics.jsonl")}
+    return made | {"before": instances(files[0]), "after": instances(files[-1])}
 
 
-def curve(workdir: Path) -> list[float]:
-    """The mean training reward of each fifth of the run."""
-    rewards = [row["reward"] for row in metrics.read(workdir / "metrics.jsonl")]
-    return [round(float(np.mean(part)), 4) for part in np.array_split(rewards, 5)]
+def change(pairs: list[tuple[dict, dict]]) -> dict:
+    """Mean difference of the instances that both of each pair (a seed) played.
+
+    Its interval resamples instances, and seeds within them; of each seed the standard error is taken over instances.
+    """
+    keys = sorted(set.intersection(*(a.keys() & b.keys() for a, b in pairs)))
+    each = np.array([[b[key] - a[key] for a, b in pairs] for key in keys])
+    errors = each.std(0, ddof=1) / np.sqrt(len(keys))
+    found = {"difference": statistics.bootstrap(each.tolist()).json(), "instances": len(keys)}
+    return found | {"by_seed": each.mean(0).round(2).tolist(), "stderr": errors.round(2).tolist()}
+
+
+def summary(runs: list[dict], beside: list[dict]) -> dict:
+    """What is told of the seeds of one variant."""
+    before, after = ([run[key] for run in runs] for key in ("before", "after"))
+    found = {"seeds": [run["seed"] for run in runs], **change(list(zip(before, after)))}
+    found |= {key: round(float(np.mean([x for run in runs for x in run[key].values()])), 2) for key in ("before", "after")}
+    default = {run["seed"]: run["after"] for run in beside}
+    pairs = [(default[run["seed"]], run["after"]) for run in runs if run["seed"] in default]
+    if pairs and runs is not beside:
+        found["to_default"] = change(pairs)["difference"]
+    found["clipped"] = round(float(np.mean([row["clip_ratio/region_mean"] for run in runs for row in run["logged"]])), 4)
+    return found | {"reward": [[round(row["reward"], 4) for row in run["logged"]] for run in runs]}
+
+
+def interval(estimate: list[float] | None) -> str:
+    return "-" if estimate is None else f"{estimate[0]:+.1f} ({estimate[1]:+.1f} to {estimate[2]:+.1f})"
+
+
+def line(name: str, made: dict) -> str:
+    each = ", ".join(f"{d:+.1f} ({e:.1f})" for d, e in zip(made["by_seed"], made["stderr"]))
+    cells = [f"`{name}`", str(len(made["seeds"])), f"{made['before']:.1f}", f"{made['after']:.1f}", each]
+    cells += [interval(made["difference"]), interval(made.get("to_default")), f"{100 * made['clipped']:.1f} %"]
+    return "| " + " | ".join(cells) + " |"
 
 
 def table(out: Path, name: str) -> None:
-    found: dict[str, list[dict]] = {}
-    for workdir in sorted(out.glob("*-*")):
-        if (workdir / "finished.json").exists():
-            row = {"seed": int(workdir.name.rpartition("-")[2]), **held_out(workdir), "reward": curve(workdir)}
-            found.setdefault(workdir.name.rpartition("-")[0], []).append(row)
-    command = (next(out.glob("*-*")) / "command.txt").read_text().strip()
-    lines = [
-        "| variant | seeds | before | after | difference of each seed (standard error) | training reward, fifth by fifth |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for variant in VARIANTS:
-        rows = found.get(variant, [])
-        if not rows:
-            continue
-        before, after = (np.mean([row[key] for row in rows]) for key in ("before", "after"))
-        each = ", ".join(f"{row['difference']:+.1f} ({row['stderr']:.1f})" for row in rows)
-        rewards = ", ".join(f"{x:.2f}" for x in np.mean([row["reward"] for row in rows], axis=0))
-        lines.append(f"| `{variant}` | {len(rows)} | {before:.1f} | {after:.1f} | {each} | {rewards} |")
-    spread = [row["difference"] for rows in found.values() for row in rows]
-    deviation = float(np.std(spread)) if spread else math.nan
-    result = {"command": command, "variants": found, "deviation_of_differences": deviation}
-    (DOCS / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    file = DOCS / f"{name}.md"
-    head = file.read_text(encoding="utf-8").partition("<!-- table -->")[0] if file.exists() else ""
-    file.write_text(head + "<!-- table -->\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    runs: dict[str, list[dict]] = {variant: [] for variant in VARIANTS}
+    for file in sorted(out.glob("*-*/finished.json")):
+        runs[file.parent.name.rpartition("-")[0]].append(read(file.parent))
+    runs = {variant: found for variant, found in runs.items() if found}
+    made = {variant: summary(found, runs.get(BESIDE, [])) for variant, found in runs.items()}
+    command = (next(out.glob("*-*")) / "command.txt").read_text().partition(" --workdir")[0]  # what all of them share
+    result = json.dumps({"command": command, "variants": made}, indent=1)
+    (DOCS / "results" / f"{name}.json").write_text(result + "\n", encoding="utf-8")
+    logged = {variant: [run["logged"] for run in found] for variant, found in runs.items()}
+    svg = charts.multiples_svg(logged, "reward", "Mean reward of the episodes played in training")
+    (DOCS / f"{name}.svg").write_text(svg, encoding="utf-8")
+    lines = ["| " + " | ".join(HEADER) + " |", "| " + " | ".join("---" for _ in HEADER) + " |"]
+    text = "\n".join([*lines, *(line(variant, each) for variant, each in made.items())])
+    page, marks = DOCS / "variants.md", rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+    new = re.sub(marks, lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    page.write_text(new, encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":
