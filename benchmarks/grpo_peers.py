@@ -99,20 +99,10 @@ def ours(folder: str, name: str, instances: int, plays: int, steps: int) -> dict
     from playpen_jax import train
     from playpen_jax.learn import grpo
 
-    clock, learner = Clock(), grpo.learner
-
-    def timed(*given):
-        step = learner(*given)
-
-        def one(*state):
-            clock.start()
-            found = step(*state)
-            clock.stop()
-            return found
-
-        return one
-
-    grpo.learner = timed
+    clock, batches = Clock(), Clock()
+    learner = grpo.learner
+    grpo.learner = lambda *given: ticked(clock, learner(*given))
+    grpo.prepared = ticked(batches, grpo.prepared)
     sizes = {"games": name, "steps": steps, "grpo.instances": instances, "grpo.plays": plays, "rollout.rows": instances * plays}
     others = {"eval.episodes": 0, "optim.learning_rate": 1e-5, "model.path": folder}
     with tempfile.TemporaryDirectory() as workdir:
@@ -124,7 +114,26 @@ def ours(folder: str, name: str, instances: int, plays: int, steps: int) -> dict
     found = {"trainer": "ours", "seconds": clock.seconds, "processor_seconds": clock.processor, "episodes": len(episodes)}
     found["tokens"] = round(sum(row["completions/mean_length"] * instances * plays for row in rows))
     found["turns"] = sum(len(episode["turns"]) for episode in episodes)
-    return found | {key: [row[key] for row in rows] for key in ("time/rollout", "time/update", "step_time")}
+    return found | {"split": [split(row, made) for row, made in zip(rows, batches.seconds)]}
+
+
+def ticked(clock: Clock, work: Callable) -> Callable:
+    """The same, timed."""
+
+    def timed(*given):
+        clock.start()
+        found = work(*given)
+        clock.stop()
+        return found
+
+    return timed
+
+
+def split(row: dict, batch: float) -> dict[str, float]:
+    """Seconds of a step: of the device in play, of the update, of the host (games in play, then making the batch)."""
+    games = row["time/rollout"] * row["rollout/waiting_for_host"]
+    found = {"rollout": row["time/rollout"] - games, "update": row["time/update"] - batch, "host": games + batch}
+    return {name: round(seconds, 3) for name, seconds in found.items()}
 
 
 # ---------------------------------------------------------------------------------------------- TRL
