@@ -2,11 +2,12 @@
 
 python benchmarks/study.py run ROW --seed=S --out=DIR
 python benchmarks/study.py all --out=DIR [--seeds=0,1,2] [--rows=ROW,ROW]
+python benchmarks/study.py pilot --out=DIR
 python benchmarks/study.py table --out=DIR
 
 The first makes one row of one seed, stage by stage, and goes on where it was cut; stages that rows have in common are made
-once. The second makes all of them, one after another. The third writes docs/results/study.json, the plots, and the tables below
-the mark in docs/study.md.
+once. The second makes all of them, one after another. The third tries other settings of a row on training instances, the
+fourth writes docs/results/study.json, the plots, and the tables below the mark in docs/study.md.
 """
 
 from __future__ import annotations
@@ -45,8 +46,13 @@ ROWS = {
     "sft_dpo_fork": ("sft", "dpo_fork"),
     "grpo": ("grpo",),
     "sft_grpo": ("sft", "grpo"),
+    "grpo_kl": ("grpo_kl",),
+    "grpo_general": ("grpo_general",),
+    "grpo_lora": ("grpo_lora",),
+    "sft_grpo_kept": ("sft_general", "grpo_kept"),
     "grpo_more": ("grpo", "grpo"),
 }
+AGAINST = ("sft", "grpo")  # rows that the others of their seed are compared with, beside the base
 LOOKED_AT = "textmapworld_specificroom"  # the game whose levels are shown one by one
 EPISODES, PLAYS = 48, 2  # held-out instances of a game, and plays of each at temperature 1
 SETTINGS = {
@@ -62,20 +68,34 @@ SETTINGS = {
 }
 SFT = {"steps": 60, "sft.rows": 8, "batch.length": 256, "batch.micro": 8, "optim.learning_rate": 1e-3}
 DPO = {"steps": 30, "dpo.pairs": 16, "batch.length": 384, "batch.micro": 4, "optim.learning_rate": 1e-4}
-GRPO = {"steps": 20, "grpo.instances": 8, "grpo.plays": 8, "batch.length": 256, "batch.micro": 16, "optim.learning_rate": 5e-4}
+GRPO = {"steps": 20, "grpo.instances": 8, "grpo.plays": 8, "batch.length": 256, "batch.micro": 4, "optim.learning_rate": 5e-4}
+KL = {"grpo.beta": 0.04, "grpo.kl_gradient": "direct"}  # the paper's
+GENERAL = {"data.general": "general"}
 # stage -> config file, settings, and the data sets (setting -> name) that it reads
 STAGES: dict[str, tuple[str, dict, dict[str, str]]] = {
     "sft": ("sft.py", SFT, {"data.paths": "teacher"}),
+    "sft_general": ("sft.py", SFT | {"data.general_weight": 0.25}, {"data.paths": "teacher"} | GENERAL),
     "dpo": ("dpo.py", DPO, {"data.paths": "plays"}),
     "dpo_turn": ("dpo_turn.py", DPO, {"data.paths": "plays"}),
-    "dpo_fork": ("dpo_turn.py", DPO, {"data.paths": "forks"}),
+    "dpo_fork": ("dpo_turn.py", DPO | {"steps": 60, "optim.learning_rate": 3e-4, "dpo.sft": 0.2}, {"data.paths": "forks"}),
     "grpo": ("grpo.py", GRPO, {}),
+    "grpo_kl": ("grpo.py", GRPO | KL, {}),
+    "grpo_general": ("grpo.py", GRPO, GENERAL),
+    "grpo_kept": ("grpo.py", GRPO | KL, GENERAL),
+    "grpo_lora": ("grpo.py", GRPO | {"lora.rank": 16, "optim.learning_rate": 5e-3}, {}),  # ten times that of all weights
 }
-# data set -> games, who plays, settings, and the folder that is read; by scripted teachers or the SFT model of the seed
+# row -> what its last stage was tried with, on training instances of seed 0 (`pilot`); the best stands in STAGES
+PILOT: dict[str, tuple[dict, ...]] = {
+    "sft": ({},),
+    "sft_dpo_fork": tuple({"optim.learning_rate": rate, "dpo.sft": x} for rate, x in ((3e-4, 0.0), (3e-4, 0.2), (1e-3, 0.2))),
+}
+PILOT_PLAYS = {"instances": 60, "plays": 4}
+# data set -> games, who plays (scripted teachers, the base, or the SFT model of the seed), settings, and the folder it gives
 DATA: dict[str, tuple[tuple[str, ...], str, dict, str]] = {
     "teacher": (GROUPS["trained"], "teacher", {"instances": 300, "outcomes": "success"}, "interactions"),
     "plays": (GROUPS["trained"], "sft", {"instances": 50, "plays": 8}, "interactions"),
-    "forks": (GROUPS["trained"], "sft", {"instances": 60, "forks": 4}, "pairs"),
+    "forks": (GROUPS["trained"], "sft", {"instances": 240, "forks": 4, "part": 240}, "pairs"),
+    "general": (GROUPS["reference"], "base", {"instances": 150}, "interactions"),
 }
 
 
@@ -105,11 +125,16 @@ def dataset(name: str, seed: int, out: Path) -> tuple[Path, dict[str, dict]]:
     if who == "teacher":
         model, players = "tiny", ",".join(f"{game}.{games.make(game).seats[0]}=scripted" for game in names)
     else:
-        (model, costs), players = trained((who,), seed, out), ""
-    made = SETTINGS | {"seed": seed, "games": ",".join(names), "players": players, "model.path": model}
-    made |= {"rollout.temperature": 1.0} | {f"collect.{key}": value for key, value in settings.items()}
-    argv = ["--config=collect.py", f"--workdir={folder}", *flags(made)]
-    return folder / read, costs | {name: once(folder, lambda: collect.main(argv))}
+        (model, costs), players = trained(ROWS[who], seed, out), ""
+    cost = collected(folder, seed, {"games": ",".join(names), "players": players, "model.path": model}, settings)
+    return folder / read, costs | {name: cost}
+
+
+def collected(folder: Path, seed: int, who: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, float]:
+    """Plays of training instances; what they cost."""
+    made = SETTINGS | {"seed": seed, "rollout.temperature": 1.0, **who}
+    made |= {f"collect.{key}": value for key, value in settings.items()}
+    return once(folder, lambda: collect.main(["--config=collect.py", f"--workdir={folder}", *flags(made)]))
 
 
 def trained(stages: Sequence[str], seed: int, out: Path) -> tuple[Path, dict[str, dict]]:
@@ -118,15 +143,20 @@ def trained(stages: Sequence[str], seed: int, out: Path) -> tuple[Path, dict[str
         folder = out / "base"
         cost = once(folder, lambda: train.main(["--config=study_base.py", f"--workdir={folder}"]))
         return folder, {"base": cost}
+    folder = out / f"seed{seed}" / "-".join(stages)
+    return folder, stage(stages, seed, out, folder, {})
+
+
+def stage(stages: Sequence[str], seed: int, out: Path, folder: Path, changes: Mapping[str, object]) -> dict[str, dict]:
+    """Train the last of these stages, its settings changed, into a folder; the costs of all that it took."""
     before, costs = trained(stages[:-1], seed, out)
     config, settings, reads = STAGES[stages[-1]]
-    made = SETTINGS | settings | {"seed": seed, "games": ",".join(GROUPS["trained"]), "model.path": before}
+    made = SETTINGS | settings | {"seed": seed, "games": ",".join(GROUPS["trained"]), "model.path": before} | dict(changes)
     for setting, name in reads.items():
         made[setting], more = dataset(name, seed, out)
         costs |= more
-    folder = out / f"seed{seed}" / "-".join(stages)
     argv = [f"--config={config}", f"--workdir={folder}", *flags(made)]
-    return folder, costs | {"-".join(stages): once(folder, lambda: train.main(argv))}
+    return costs | {"-".join(stages): once(folder, lambda: train.main(argv))}
 
 
 def played(model: Path, folder: Path, temperature: float, plays: int) -> dict[str, dict[str, list[float]]]:
@@ -187,17 +217,46 @@ def every(rows: Sequence[str], seeds: Sequence[int], out: Path) -> None:
                 run(row, seed, out)
 
 
+def pilot(out: Path) -> dict[str, list[dict]]:
+    """Row of PILOT -> the score of seed 0 under each of its settings, on fresh training instances."""
+    found: dict[str, list[dict]] = {}
+    for row, tried in PILOT.items():
+        for number, changes in enumerate(tried):
+            model = out / "pilot" / f"{row}-{number}"
+            if changes.items() <= STAGES[ROWS[row][-1]][1].items():  # what the row does
+                model, _ = trained(ROWS[row], 0, out)
+            else:
+                stage(ROWS[row], 0, out, model, changes)
+            plays = out / "pilot" / "plays" / f"{row}-{number}"
+            who = {"games": ",".join(GROUPS["trained"]), "model.path": model}
+            collected(plays, 1000, who, PILOT_PLAYS)  # a seed that no row draws its instances by
+            found.setdefault(row, []).append({"settings": changes, "score": trained_score(plays)})
+            print(f"{row} {changes}: {found[row][-1]['score']}")
+    return found
+
+
+def trained_score(folder: Path) -> dict[str, float]:
+    """The mean score of collected plays, game by game, and of the games."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for file in sorted((folder / "episodes").glob("*.jsonl")):
+        for row in map(scores.row, metrics.read(file)):
+            found[row.game].append(row.score)
+    means = {game: round(float(np.mean(each)), 2) for game, each in found.items()}
+    return means | {"mean": round(float(np.mean(list(means.values()))), 2)}
+
+
 # ---------------------------------------------------------------------------------------------- what came out
 
 
 def said_done(out: Path) -> dict[str, dict[str, int]]:
     """Stage of single turns -> its pairs, over all seeds, and how many prefer, or reject, that the walker says it is done."""
     found: dict[str, dict[str, int]] = {}
-    for stage, name in {"dpo_turn": "plays", "dpo_fork": "forks"}.items():
+    for made_of_turns in ("dpo_turn", "dpo_fork"):
+        config, settings, reads = STAGES[made_of_turns]
+        name = reads["data.paths"]
         for folder in sorted(file.parent for file in out.glob(f"seed*/{name}/cost.json")):
-            config, settings, _ = STAGES[stage]
             given = SETTINGS | settings | {"seed": folder.parent.name[4:], "data.paths": folder / DATA[name][3]}
-            made = found.setdefault(stage, {"pairs": 0, "prefer": 0, "reject": 0})
+            made = found.setdefault(made_of_turns, {"pairs": 0, "prefer": 0, "reject": 0})
             for pair in dpo.gather(configs.load(config, {key: str(value) for key, value in given.items()})):
                 made["pairs"] += 1
                 made["prefer"] += pair.chosen[-1]["content"] == "DONE"
@@ -244,15 +303,16 @@ def change(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> dict[st
 
 
 def part(rows: Mapping[str, list[dict]], row: str, kind: str, names: Sequence[str]) -> dict[str, object]:
-    """Score and share played of these games, and how the score differs from the base and from the seed's SFT."""
+    """Score and share played of these games, and how the score differs from the base and from rows of the same seed."""
     now = [values(made, kind, names) for made in rows[row]]
     found = {"score": round(float(np.mean(now)), 2)}
     found["played"] = round(float(np.mean([values(made, kind, names, "played") for made in rows[row]])), 1)
     if row != "base":
         found["to_base"] = change([values(made, kind, names) for made in rows["base"]], now)
-    seeds = {name: [made["seed"] for made in each] for name, each in rows.items()}
-    if row not in ("base", "sft") and seeds.get("sft") == seeds[row]:
-        found["to_sft"] = change([values(made, kind, names) for made in rows["sft"]], now)
+    for other in AGAINST:
+        of_seed = {made["seed"]: values(made, kind, names) for made in rows.get(other, ())}
+        if row not in ("base", other) and all(made["seed"] in of_seed for made in rows[row]):
+            found[f"to_{other}"] = change([of_seed[made["seed"]] for made in rows[row]], now)
     return found
 
 
@@ -311,11 +371,13 @@ def tables(made: Mapping) -> str:
     for row, one in made["rows"].items():
         cells = [f"{one['sampled'][game]['score']:.1f} {signed(one['sampled'][game].get('to_base'))}" for game in GAMES]
         lines.append(f"| `{row}` | " + " | ".join(cells) + " |")
-    lines += ["", "### Change to the SFT model of the same seed, temperature 1", ""]
-    lines += ["| row | " + " | ".join(NAMES.values()) + " |", "| --- " * (1 + len(NAMES)) + "|"]
-    for row, one in made["rows"].items():
-        if "to_sft" in one["sampled"]["trained"]:
-            lines.append(f"| `{row}` | " + " | ".join(signed(one["sampled"][group]["to_sft"]) for group in GROUPS) + " |")
+    for other in AGAINST:
+        lines += ["", f"### Change to `{other}` of the same seed, temperature 1", ""]
+        lines += ["| row | " + " | ".join(NAMES.values()) + " |", "| --- " * (1 + len(NAMES)) + "|"]
+        for row, one in made["rows"].items():
+            if f"to_{other}" in one["sampled"]["trained"]:
+                cells = [signed(one["sampled"][group][f"to_{other}"]) for group in GROUPS]
+                lines.append(f"| `{row}` | " + " | ".join(cells) + " |")
     lines += ["", "### Pairs of single turns in which a walker says that it is done", ""]
     lines += ["| stage | pairs of all seeds | prefer DONE | reject DONE |", "| --- | --- | --- | --- |"]
     for stage, counts in made.get("said_done", {}).items():
@@ -335,13 +397,25 @@ def tables(made: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
+def replication(made: Mapping, before: Mapping) -> str:
+    """The changes to the base at temperature 1, from the first base of the study and from this one."""
+    lines = ["", "### The rows that an earlier base had, too: change to the base, first that one's, then this one's", ""]
+    lines += ["| row | " + " | ".join(f"{name}, earlier | now" for name in NAMES.values()) + " |"]
+    lines += ["| --- " * (1 + 2 * len(NAMES)) + "|"]
+    for row in before["rows"]:
+        if row != "base" and row in made["rows"]:
+            each = [[of["rows"][row]["sampled"][group] for of in (before, made)] for group in GROUPS]
+            lines.append(f"| `{row}` | " + " | ".join(signed(one["to_base"]) for pair in each for one in pair) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def forest(made: Mapping, kind: str) -> str:
     """Change of each row to the base with its interval, a line for each group of games."""
     rows = [row for row in made["rows"] if row != "base"]
     changes = {(row, group): made["rows"][row][kind][group]["to_base"]["difference"] for row in rows for group in GROUPS}
     marks = charts.ticks(min(low for _, low, _ in changes.values()), max(high for _, _, high in changes.values()))
-    left, right, top, bottom = 110, charts.WIDTH - 20, 16, charts.HEIGHT - 20
-    height = (bottom - top) / len(rows)
+    height = 24  # of a row
+    left, right, top, bottom = 110, charts.WIDTH - 20, 16, 16 + height * len(rows)
 
     def x(value: float) -> float:
         return left + (right - left) * (value - marks[0]) / (marks[-1] - marks[0])
@@ -361,7 +435,7 @@ def forest(made: Mapping, kind: str) -> str:
             parts.append(f'<circle class="f{color}" cx="{x(value):.1f}" cy="{y:.1f}" r="3"><title>{tip}</title></circle>')
     for i, row in enumerate(rows):
         parts.append(f'<text x="{left - 6}" y="{top + (i + 0.5) * height + 4:.1f}" text-anchor="end">{row}</text>')
-    return charts.standalone("".join(parts), "Change of the score to the base", "95 % intervals")
+    return charts.standalone("".join(parts), "Change of the score to the base", "95 % intervals", height=bottom + 20)
 
 
 def table(out: Path) -> None:
@@ -375,13 +449,15 @@ def table(out: Path) -> None:
         (DOCS / "study_reward.svg").write_text(charts.learning_curve_svg(runs, "reward", title), encoding="utf-8")
     file = DOCS / "study.md"
     head = file.read_text(encoding="utf-8").partition("<!-- table -->")[0] if file.exists() else ""
-    file.write_text(head + "<!-- table -->\n\n" + tables(made), encoding="utf-8")
-    print(tables(made))
+    before = json.loads((DOCS / "results" / "study_first_base.json").read_text("utf-8"))
+    text = tables(made) + replication(made, before)
+    file.write_text(head + "<!-- table -->\n\n" + text, encoding="utf-8")
+    print(text)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", choices=("run", "all", "table"))
+    options.add_argument("what", choices=("run", "all", "pilot", "table"))
     options.add_argument("row", nargs="?", choices=tuple(ROWS))
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--seeds", default="0,1,2")
@@ -394,6 +470,9 @@ def main() -> None:
         run(args.row, args.seed, args.out)
     elif args.what == "all":
         every(args.rows.split(","), [int(seed) for seed in args.seeds.split(",")], args.out)
+    elif args.what == "pilot":
+        made = {"plays": PILOT_PLAYS, "rows": pilot(args.out)}
+        (DOCS / "results" / "study_pilot.json").write_text(metrics.json_text(made, indent=1) + "\n", encoding="utf-8")
     else:
         table(args.out)
 

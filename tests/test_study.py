@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import xml.etree.ElementTree as xml
 from pathlib import Path
@@ -65,6 +66,8 @@ def test_tables_and_plot_show_all_rows(study: ModuleType, rows: dict):
     text = study.tables(summary)
     assert "| `sft` | 2 | 50.0 | +5.0 [" in text and "| `base` | 1 | 45.0 |  |" in text
     assert "| `sft` | 20.0 (1.5) |" in text
+    again = study.replication(summary, study.summary({**rows, "grpo": rows["sft"]}))
+    assert "| `sft` | +5.0 [" in again and "`grpo`" not in again, "a row that this base lacks is left out"
     drawn = xml.fromstring(study.forest(summary, "sampled"))
     assert {"sft", "sft_dpo"} <= {element.text for element in drawn.iter() if element.tag.endswith("text")}
 
@@ -76,8 +79,19 @@ def test_no_unseen_game_is_trained_and_every_stage_is_a_config(study: ModuleType
     for config, settings, reads in study.STAGES.values():
         overrides = {key: str(value) for key, value in (study.SETTINGS | settings | dict.fromkeys(reads, "x")).items()}
         assert configs.load(config, overrides).form == "short"
+        assert set(reads.values()) <= set(study.DATA)
     for row, stages in study.ROWS.items():
         assert set(stages) <= set(study.STAGES), row
+    for names, who, _, _ in study.DATA.values():
+        assert not set(names) & set(study.GROUPS["unseen"]) and who in ("teacher", *study.ROWS)
+
+
+def test_what_the_pilot_found_best_is_what_the_rows_use(study: ModuleType):
+    tried = json.loads((ROOT / "docs" / "results" / "study_pilot.json").read_text())["rows"]
+    for row, settings in study.PILOT.items():
+        assert [each["settings"] for each in tried[row]] == list(settings), row
+        best = max(tried[row], key=lambda each: each["score"]["mean"])["settings"]
+        assert best.items() <= study.STAGES[study.ROWS[row][-1]][1].items(), row
 
 
 def test_the_text_loss_of_a_game_that_the_model_knows_is_the_smaller_one(study: ModuleType, monkeypatch):
@@ -96,6 +110,8 @@ def test_rows_are_made_from_a_base_and_shown(study: ModuleType, monkeypatch, tmp
     monkeypatch.setattr(study, "STAGES", few)
     monkeypatch.setattr(study, "DATA", {"teacher": (("textmapworld",), "teacher", {"instances": 8}, "interactions")})
     monkeypatch.setattr(study, "EPISODES", 2)
+    monkeypatch.setattr(study, "PILOT", {"sft": ({"optim.learning_rate": 1e-4},)})
+    monkeypatch.setattr(study, "PILOT_PLAYS", {"instances": 2, "plays": 2})
     for row in ("base", "sft", "grpo"):
         study.run(row, 0, tmp_path)
         before = (tmp_path / "rows" / f"{row}-0.json").stat().st_mtime_ns
@@ -103,3 +119,5 @@ def test_rows_are_made_from_a_base_and_shown(study: ModuleType, monkeypatch, tmp
         assert (tmp_path / "rows" / f"{row}-0.json").stat().st_mtime_ns == before, "a row that is there is left alone"
     text = study.tables(study.summary(study.read(tmp_path)))
     assert "| `grpo` | 1 |" in text and "nan" not in text
+    (tried,) = study.pilot(tmp_path)["sft"]
+    assert tried["settings"] == {"optim.learning_rate": 1e-4} and 0 <= tried["score"]["mean"] <= 100
