@@ -1,112 +1,81 @@
 """Forks: a turn of an episode is sampled several times anew and played on; the best and the worst of them make a pair.
 
-An episode is a pure function of its replies, so a fork is their replay up to the turn. What follows is played in step: all
-branches that wait for one policy are answered together.
+An episode is a pure function of its replies, so a fork is a job whose past is the episode up to the turn.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from games.core import Play
-from playpen_jax import config as configs
 from playpen_jax.chat import Message
-from playpen_jax.players import LEARNER, scripted
-from playpen_jax.policy import Policy
-from playpen_jax.rollout import Job
-from playpen_jax.types import Episode
+from playpen_jax.players import LEARNER
+from playpen_jax.rollout import Job, Past
+from playpen_jax.types import Episode, Turn
 
 
-@dataclasses.dataclass
-class Branch:
-    """One continuation: `history` is what its seat had seen and said when it parted, `reply` what it said then."""
-
-    job: Job
-    play: Play
-    seat: str
-    number: int
-    history: Sequence[Message]
-    reply: str | None = None
-
-    def score(self) -> float:
-        """0..100, an abort below all others, an episode that a limit cut likewise."""
-        outcome = self.play.outcome
-        return -1.0 if outcome is None or outcome.status == "aborted" else outcome.score
-
-
-def branches(job: Job, episode: Episode, count: int) -> list[Branch]:
-    """`count` replays of an episode up to one of the learner's turns, drawn by the job's seed; none if it had no turn."""
+def branches(job: Job, episode: Episode, count: int) -> list[Job]:
+    """`count` ways on from one of the learner's turns, drawn by the job's seed; none if it had no turn."""
     mine = [i for i, turn in enumerate(episode.turns) if turn.player == LEARNER]
-    if not mine:
+    if episode.failed or not mine:
         return []
-    place, found = random.Random(f"{job.seed}/{job.sample}/fork").choice(mine), []
-    for number in range(count):
-        play = job.game.start(job.instance, job.settings, job.form)
-        for turn in episode.turns[:place]:
-            play.reply(turn.reply)
-        found.append(Branch(job, play, play.asked.seat, number, play.messages()))
-    return found
+    seed = f"{job.seed}/{job.sample}/fork"
+    past = Past.of(episode, random.Random(seed).choice(mine))
+    return [dataclasses.replace(job, sample=number, seed=seed, past=past) for number in range(count)]
 
 
-def play_on(found: Sequence[Branch], policies: Mapping[str, Policy], settings: configs.Rollout, seed: int) -> None:
-    """Play all branches to their ends, or to the limit of turns."""
-    for turn in range(settings.max_turns):
-        for branch in found:
-            _scripted_answer(branch, policies, settings.max_turns)
-        waiting = [b for b in found if b.play.ask is not None and len(b.play.history) < settings.max_turns]
-        if not waiting:
-            return
-        for name, policy in policies.items():
-            asked = [b for b in waiting if b.job.seats[b.play.asked.seat] == name]
-            how = (settings.max_tokens, settings.temperature, seed + turn, settings.top_k, settings.top_p)
-            replies = policy.generate([b.play.messages() for b in asked], *how)
-            for branch, reply in zip(asked, replies, strict=True):
-                branch.reply = reply if branch.reply is None else branch.reply
-                branch.play.reply(reply)
-
-
-def _scripted_answer(branch: Branch, policies: Mapping[str, Policy], most: int) -> None:
-    """Let the game's own players answer until a policy is asked."""
-    play, job = branch.play, branch.job
-    while play.ask is not None and len(play.history) < most:
-        spec = job.seats[play.ask.seat]
-        if spec in policies:
-            return
-        play.reply(scripted(job.game, play.ask.seat, spec).reply(play, f"{job.seed}/{branch.number}"))
+def value(episode: Episode) -> float:
+    """0..100, an abort below all others, an episode that a limit cut likewise."""
+    return episode.score if episode.played else -1.0
 
 
 def pairs(
-    jobs: Sequence[Job], episodes: Sequence[Episode], policies: Mapping[str, Policy], config: configs.Config
+    jobs: Sequence[Job],
+    episodes: Sequence[Episode],
+    play: Callable[[Sequence[Job]], Sequence[Episode]],
+    count: int,
+    model: str,
 ) -> list[dict[str, Any]]:
-    """A preference (see data/read.py) for each episode whose branches ended with unlike scores."""
-    groups = [branches(job, episode, config.collect.forks) for job, episode in zip(jobs, episodes) if episode.stop != "error"]
-    play_on([branch for group in groups for branch in group], policies, config.rollout, config.seed)
-    found = []
+    """A preference (see data/read.py) for each episode whose `count` branches ended with unlike scores."""
+    groups = [branches(job, episode, count) for job, episode in zip(jobs, episodes, strict=True)]
+    ended, found = iter(play([branch for group in groups for branch in group])), []
     for group in filter(None, groups):
-        best, worst = max(group, key=Branch.score), min(group, key=Branch.score)
-        if best.score() > worst.score() and best.reply != worst.reply:
-            found.append(_row(best, worst, str(config.model.path)))
+        played = [episode for episode in (next(ended) for _ in group) if not episode.failed]
+        if not played:
+            continue
+        best, worst = max(played, key=value), min(played, key=value)
+        if value(best) > value(worst) and _reply(group[0], best) != _reply(group[0], worst):
+            found.append(_row(group[0], best, worst, model))
     return found
 
 
-def _row(best: Branch, worst: Branch, model: str) -> dict[str, Any]:
-    game, instance = best.job.game, best.job.instance
-    status = {name: branch.play.outcome for name, branch in (("chosen", best), ("rejected", worst))}
+def _history(job: Job) -> Sequence[Turn]:
+    return job.past.turns if job.past else ()
+
+
+def _reply(job: Job, episode: Episode) -> str:
+    return episode.turns[len(_history(job))].reply
+
+
+def _row(job: Job, best: Episode, worst: Episode, model: str) -> dict[str, Any]:
+    history = job.game.start(job.instance, job.settings, job.form)
+    for turn in _history(job):
+        history.reply(turn.reply)
+    sides, prompt = {"chosen": best, "rejected": worst}, history.messages()
     meta = {
-        "game": game.name,
-        "experiment": str(instance.get("level", "")),
-        "task_id": instance.get("game_id"),
-        "game_role": game.roles[game.seats.index(best.seat)],
+        "game": job.game.name,
+        "experiment": str(job.instance.get("level", "")),
+        "task_id": job.instance.get("game_id"),
+        "game_role": job.game.roles[job.game.seats.index(history.asked.seat)],
         "model": model,
-        "turn": sum(message["role"] == "assistant" for message in best.history),
-        "outcomes": {name: outcome.status if outcome else "cut" for name, outcome in status.items()},
-        "scores": {"chosen": best.score(), "rejected": worst.score()},
+        "turn": sum(message["role"] == "assistant" for message in prompt),
+        "outcomes": {name: side.outcome.status if side.stop == "end" else "cut" for name, side in sides.items()},
+        "scores": {name: value(side) for name, side in sides.items()},
     }
-    return {"prompt": best.history, "chosen": _said(best), "rejected": _said(worst), "meta": meta}
+    return {"prompt": prompt, **{name: _said(_reply(job, side)) for name, side in sides.items()}, "meta": meta}
 
 
-def _said(branch: Branch) -> list[Message]:
-    return [{"role": "assistant", "content": branch.reply}]
+def _said(reply: str) -> list[Message]:
+    return [{"role": "assistant", "content": reply}]

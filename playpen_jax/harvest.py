@@ -128,7 +128,7 @@ def play(config: configs.Config, folder: Path, cast: dict[str, dict[str, str]], 
         found = [row for episode in kept(config, episodes, counts) for row in rows(episode, names)]
         counts["rows"] += len(found)
         if c.forks:
-            pairs = forks.pairs(todo, episodes, policies, config)
+            pairs = forks.pairs(todo, episodes, at.play, c.forks, str(config.model.path))
             counts["pairs"] += len(pairs)
             metrics.replace(folder / "pairs" / name, "".join(metrics.json_text(row) + "\n" for row in pairs))
         metrics.replace(folder / "interactions" / name, "".join(metrics.json_text(row) + "\n" for row in found))

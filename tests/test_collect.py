@@ -86,6 +86,24 @@ def test_learner_and_frozen_policy_sit_at_one_table(tmp_path, toy_folder):
     }
 
 
+def test_forks_go_on_from_turns_of_the_plays(tmp_path):
+    settings = {"games": "textmapworld", "players": "", "form": "short", "model.path": "tiny", "rollout.temperature": 1.0}
+    settings |= {
+        "collect.instances": 6,
+        "collect.forks": 4,
+        "rollout.rows": 8,
+        "rollout.context": 256,
+        "rollout.max_tokens": 16,
+    }
+    folder = run(tmp_path / "forks", **settings)
+    plays = {row.meta["task_id"]: list(row.messages) for row in Reader().rows([folder / "interactions"])}
+    pairs = list(Reader().rows([folder / "pairs"]))
+    assert 0 < len(pairs) == json.loads((folder / "collect.json").read_text())["pairs"] <= len(plays) == 6
+    for pair in pairs:
+        assert list(pair.prompt) == plays[pair.meta["task_id"]][: 2 * pair.meta["turn"] + 1]
+        assert pair.meta["scores"]["chosen"] > pair.meta["scores"]["rejected"] and pair.chosen != pair.rejected
+
+
 def test_what_cannot_be_played_is_refused_in_one_line(tmp_path, capsys):
     for settings, why in (
         ({"players": "letters.speaker=frozen"}, "'frozen' sits in a seat, but collect.frozen names no policy"),
