@@ -78,6 +78,11 @@ def here(tree: Any) -> bool:
     return all(getattr(x, "is_fully_addressable", True) for x in jax.tree.leaves(tree))  # arrays of NumPy are
 
 
+def whole(x: Any) -> np.ndarray:
+    """An array of all processes, on this one's host; all of them ask for it."""
+    return np.asarray(x) if here(x) else multihost_utils.process_allgather(x, tiled=True)
+
+
 def local(tree: Any, at: Any) -> Any:
     """Arrays of all processes, on the devices of this one as `at` lays them, copied from device to device.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from playpen_jax import moves, train, update
+from tests.test_launch import start, weights
 from tests.test_train import argv, refused, rows, run
 
 
@@ -102,6 +104,27 @@ def test_a_table_of_moves_names_what_stood_still():
     assert moves.blocks({"embed": 1.0, "layers.q.0": 2.0, "layers.q.1": 3.0}) == {"embed": [1.0], "layers.q": [2.0, 3.0]}
     assert "Did not move: layers.q.1." in table and table.count("<tr>") == 3 and "<b>0</b>" in table
     assert moves.section({}) == "" and "Every block moved." in moves.section({"norm": 0.1})
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_reference_kept_on_disk_and_learn_what_one_learns(base, plays, tmp_path):
+    """Weights are cut over both; after a restart the first process finds the file, the other does not."""
+    found = {}
+    more = {"dpo.reference": "precomputed", "mesh.fsdp": 2, "checkpoints.every": 1}
+    for count, goes in ((2, (1, 3)), (1, (3,))):
+        workdir = tmp_path / str(count)
+        for steps in goes:
+            own = argv(workdir, settings(base, plays, steps=steps, **more))
+            process = start(count, workdir, *(word for word in own if "--workdir" not in word), devices=2 // count)
+            _, err = process.communicate(timeout=600)
+            assert process.returncode == 0, err
+        log = (workdir / "logs" / "process-0.log").read_text()  # the first process speaks
+        assert (log.count("rows written to"), log.count("rows read from")) == (1, len(goes) - 1)
+        found[count] = [row["loss"] for row in rows(workdir)], weights(workdir)
+    assert len(list((tmp_path / "2" / "reference").iterdir())) == 1 and len(found[2][0]) == 3
+    np.testing.assert_allclose(found[2][0], found[1][0], rtol=1e-4)
+    for a, b in zip(found[2][1], found[1][1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
 
 
 def test_the_reference_of_fresh_adapters_is_the_model_without_them(base, plays, tmp_path, capsys):

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from playpen_jax import model, update
+from playpen_jax import model, processes, update
 from playpen_jax.data.pack import Weighted, micro_batches, pack
 from playpen_jax.types import TokenRow
 
@@ -23,7 +23,7 @@ def digest(c: model.ModelConfig, params: Any, rows: Sequence[TokenRow]) -> str:
     found = hashlib.blake2b(repr(c).encode(), digest_size=12)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         found.update(jax.tree_util.keystr(path).encode())
-        found.update(np.asarray(jax.device_get(leaf)).tobytes())
+        found.update(processes.whole(leaf).tobytes())
     for row in rows:
         found.update(row.ids.tobytes() + row.mask.tobytes() + (b"" if row.branches is None else row.branches.tobytes()))
     return found.hexdigest()
@@ -34,11 +34,12 @@ def with_logps(
 ) -> list[TokenRow]:
     """The rows with the reference's log-probabilities in `logps`, read from `folder` or computed and written there.
 
-    A file that was cut or belongs to something else is never read: it bears the digest in its name and is written whole.
+    A file that was cut or belongs to something else is never read: it bears the digest in its name and is written whole. Of
+    several processes the first reads and writes it for all.
     """
     file = folder / f"{digest(c, params, rows)}.npy"
-    if file.exists():
-        flat = np.load(file)
+    flat = processes.of_first(np.load(file) if file.exists() else None)
+    if flat is not None:
         print(f"reference: log-probabilities of {len(rows):,} rows read from {file}")
     else:
         flat = np.concatenate(_logps(c, params, rows, length, micro, mesh))
@@ -63,7 +64,7 @@ def _logps(
         batch, left_out = pack([Weighted(row, i + 1.0) for i, row in enumerate(some)], length)
         assert not left_out, "rows longer than `length` were to be left out before"
         folded, _ = micro_batches(batch, micro)
-        logps = np.asarray(run(params, folded)).reshape(-1, length)
+        logps = processes.whole(run(params, folded)).reshape(-1, length)
         # of which row a place is: known by the advantages, which number the rows where there is a mask
         numbers = folded.advantages.reshape(-1, length)
         for i, row in enumerate(some):
