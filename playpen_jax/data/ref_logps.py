@@ -34,8 +34,8 @@ def with_logps(
 ) -> list[TokenRow]:
     """The rows with the reference's log-probabilities in `logps`, read from `folder` or computed and written there.
 
-    A file that was cut or belongs to something else is never read: it bears the digest in its name and is written whole. What the
-    first of several processes finds is for all; each writes to its own folder.
+    A file that was cut or belongs to something else is never read: it bears the digest in its name and is written whole. What
+    the first of several processes finds is for all; each writes to its own folder.
     """
     file = folder / f"{digest(c, params, rows)}.npy"
     flat = processes.of_first(np.load(file) if file.exists() else None)
