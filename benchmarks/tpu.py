@@ -27,7 +27,7 @@ OUT, BYTES = RESULTS / "tpu.json", RESULTS / "tpu_bytes.json"
 WAYS = {"dpo": dpo, "grpo": grpo, "sft": sft}
 GIB = 2**30
 
-# config.json of the models, as far as shapes go
+# config.json of the models, as far as shapes go; that of Qwen3.5-27B agrees with what its users publish of it
 SHAPES = {
     "Llama-3.1-8B": {
         "model_type": "llama",
@@ -168,7 +168,7 @@ def table(kept: dict[str, Any]) -> None:
             sizes = [f"{told[key] / GIB:.1f}" for key in ("arguments", "temporaries", "total")]
             moved = ", ".join(f"{n} {kind}" for kind, n in told["collectives"].items())
             pairs = [[told.get(of + kind, math.nan) * 1e3 for kind in ("seconds", "link_seconds")] for of in ("turn_", "")]
-            times = " | ".join(f"{kernels:.4g} + {links:.3g}" if kernels else "" for kernels, links in pairs)
+            times = " | ".join(f"{kernels:.4g} + {links:.3g}" if "seconds" in told else "" for kernels, links in pairs)
             print(left, " | ".join(sizes), f"of {limit:.0f} | {'yes' if told['fits'] else 'no'} | {moved} | {times} |")
 
 

@@ -21,6 +21,10 @@ if [ -z "$workdir" ]; then
   echo "error: launch/local.sh needs --workdir=DIR: a restart goes on from what lies there" >&2
   exit 2
 fi
+if [[ $workdir == *://* ]]; then
+  echo "error: --workdir=$workdir: a folder is wanted; a bucket can be one when it is mounted (gcsfuse)" >&2
+  exit 2
+fi
 mkdir -p "$workdir/logs" || exit 2
 pids=()
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from playpen_jax import checks, metrics
 from playpen_jax import config as configs
-from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
+from playpen_jax.programs import arguments, compilation_cache, parser, user_errors, workdir_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with user_errors():
         known, overrides = arguments(options, sys.argv[1:] if argv is None else argv, configs.Config())
         config = checks.named(configs.load(known.config, overrides))
-        folder = Path(known.workdir or Path("runs") / Path(known.config).stem)
+        folder = workdir_of(known.workdir, known.config)
         from playpen_jax import harvest  # JAX, for which --help and a wrong setting do not wait
 
         cast = harvest.seats(config)

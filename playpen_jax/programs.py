@@ -32,6 +32,14 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str], defaults: An
     return parser.parse_args(rest), overrides
 
 
+def workdir_of(named: str | None, config: str) -> Path:
+    """The working directory: DIR, or runs/NAME of the config; raises `ConfigError` for an address such as gs://BUCKET/RUN."""
+    if named and "://" in named:
+        mounted = "a folder is wanted; a bucket can be one when it is mounted (gcsfuse, docs/pods.md)"
+        raise configs.ConfigError(f"--workdir={named}: {mounted}")
+    return Path(named or Path("runs") / Path(config).stem)
+
+
 @contextlib.contextmanager
 def user_errors() -> Iterator[None]:
     """Turn an error that the user can mend (a setting, a file) into one line and exit status 2."""

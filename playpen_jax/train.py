@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playpen_jax import checks, trackers
 from playpen_jax import config as configs
-from playpen_jax.programs import arguments, compilation_cache, parser, user_errors
+from playpen_jax.programs import arguments, compilation_cache, parser, user_errors, workdir_of
 
 
 def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, argparse.Namespace]:
@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> tuple[configs.Config, Path, argparse.Namespace
     config = checks.named(configs.load(known.config, overrides))
     checks.check(config)
     trackers.check(config.tracker)
-    return config, Path(known.workdir or Path("runs") / Path(known.config).stem), known
+    return config, workdir_of(known.workdir, known.config), known
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -523,6 +523,7 @@ def test_a_corrupt_checkpoint_is_one_line_in_a_process_of_its_own(toy_run, tmp_p
         (["--config=grpo.py", "--config.players=taboo.guesser=scritped"], "did you mean 'scripted'"),
         (["--config=grpo.py", "--workdir=FILE/run"], "FILE/run cannot be written: Not a directory"),
         (["--config=grpo.py", "--workdir=FILE"], "FILE cannot be written: File exists"),
+        (["--config=grpo.py", "--workdir=gs://bucket/run"], "--workdir=gs://bucket/run: a folder is wanted"),
         (["--config=FILE"], "FILE: SyntaxError"),
         (["--konfig=grpo.py"], "required: --config"),
     ],
