@@ -221,6 +221,7 @@ def tunix(folder: str, name: str, instances: int, plays: int, steps: int) -> dic
     import jax
     import numpy as np
     import optax
+    import tunix_llama
     from tunix.rl import rl_cluster
     from tunix.rl.agentic import agentic_grpo_learner
     from tunix.rl.agentic.environments import base_environment
@@ -264,7 +265,7 @@ def tunix(folder: str, name: str, instances: int, plays: int, steps: int) -> dic
 
     mesh, roles = jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("fsdp", "tp")), rl_cluster.Role
     cluster = rl_cluster.RLCluster(
-        actor=tunix_model(folder),
+        actor=tunix_llama.load(folder)[0],
         tokenizer=Digits(chat.end),
         cluster_config=rl_cluster.ClusterConfig(
             role_to_mesh={role: mesh for role in (roles.ACTOR, roles.ROLLOUT, roles.REFERENCE)},
@@ -345,29 +346,6 @@ def tunix_engine() -> type:
                 return super().generate(prompts, how, **kwargs)
 
     return Engine
-
-
-def tunix_model(folder: str):
-    """The weights in its own Llama."""
-    import jax.numpy as jnp
-    from tunix.models.llama3 import model, params
-
-    known = json.loads((Path(folder) / "config.json").read_text())
-    rope = model.apply_rope  # its default base is another one than the config's
-    model.apply_rope = lambda x, positions, head_dim, rope_theta=1e4: rope(x, positions, head_dim, 1e4)
-    shape = dict(
-        num_layers=known["num_hidden_layers"],
-        vocab_size=known["vocab_size"],
-        embed_dim=known["hidden_size"],
-        hidden_dim=known["intermediate_size"],
-        num_heads=known["num_attention_heads"],
-        head_dim=known["head_dim"],
-        num_kv_heads=known["num_key_value_heads"],
-        rope_theta=10_000,
-        norm_eps=known["rms_norm_eps"],
-        weight_tying=True,
-    )
-    return params.create_model_from_safe_tensors(folder, model.ModelConfig(**shape), dtype=jnp.float32)
 
 
 # ---------------------------------------------------------------------------------------------- side by side

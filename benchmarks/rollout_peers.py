@@ -164,9 +164,8 @@ def with_tunix(options: argparse.Namespace, batched: bool = False) -> dict:
 
 def _tunix_sampler(chat: chats.Chat):
     """Its vanilla sampler with these weights; text is ids in decimal digits, so that tokens are those of everybody else."""
-    import jax.numpy as jnp
+    import tunix_llama
     from tunix.generate import sampler, tokenizer_adapter
-    from tunix.models.llama3 import model, params
 
     class Digits:
         def encode(self, text: str, **_) -> list[int]:
@@ -184,23 +183,7 @@ def _tunix_sampler(chat: chats.Chat):
         def pad_id(self) -> int:
             return 0
 
-    known = json.loads((TINY / "config.json").read_text())
-    rope = model.apply_rope  # its default base is another one than the config's
-    model.apply_rope = lambda x, positions, head_dim, rope_theta=1e4: rope(x, positions, head_dim, 1e4)
-    shape = dict(
-        num_layers=known["num_hidden_layers"],
-        vocab_size=known["vocab_size"],
-        embed_dim=known["hidden_size"],
-        hidden_dim=known["intermediate_size"],
-        num_heads=known["num_attention_heads"],
-        head_dim=known["head_dim"],
-        num_kv_heads=known["num_key_value_heads"],
-        rope_theta=10_000,
-        norm_eps=known["rms_norm_eps"],
-        weight_tying=True,
-    )
-    c = model.ModelConfig(**shape)
-    llama = params.create_model_from_safe_tensors(str(TINY), c, dtype=jnp.float32)
+    llama, c = tunix_llama.load(TINY)
     size = sampler.CacheConfig(CONTEXT, c.num_layers, c.num_kv_heads, c.head_dim)
     return sampler.Sampler(llama, tokenizer_adapter.TokenizerAdapter(Digits()), size)
 

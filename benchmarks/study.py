@@ -53,6 +53,9 @@ ROWS = {
     "grpo_more": ("grpo", "grpo"),
 }
 AGAINST = ("sft", "grpo")  # rows that the others of their seed are compared with, beside the base
+ACCOUNT = (
+    "account.json"  # what a folder cost; written last, so that it is there if all is (evaluate has a cost.json of its own)
+)
 LOOKED_AT = "textmapworld_specificroom"  # the game whose levels are shown one by one
 EPISODES, PLAYS = 48, 2  # held-out instances of a game, and plays of each at temperature 1
 SETTINGS = {
@@ -108,7 +111,7 @@ def flags(settings: Mapping[str, object]) -> list[str]:
 
 def once(folder: Path, work: Callable[[], object]) -> dict[str, float]:
     """Do what fills a folder, unless that was done; what it cost. The last line it writes is the account."""
-    file = folder / "cost.json"
+    file = folder / ACCOUNT
     if not file.exists():
         began, used = time.perf_counter(), time.process_time()
         if status := work():
@@ -254,7 +257,7 @@ def said_done(out: Path) -> dict[str, dict[str, int]]:
     for made_of_turns in ("dpo_turn", "dpo_fork"):
         config, settings, reads = STAGES[made_of_turns]
         name = reads["data.paths"]
-        for folder in sorted(file.parent for file in out.glob(f"seed*/{name}/cost.json")):
+        for folder in sorted(file.parent for file in out.glob(f"seed*/{name}/{ACCOUNT}")):
             given = SETTINGS | settings | {"seed": folder.parent.name[4:], "data.paths": folder / DATA[name][3]}
             made = found.setdefault(made_of_turns, {"pairs": 0, "prefer": 0, "reject": 0})
             for pair in dpo.gather(configs.load(config, {key: str(value) for key, value in given.items()})):
@@ -439,7 +442,7 @@ def forest(made: Mapping, kind: str) -> str:
 
 
 def table(out: Path) -> None:
-    costs = [json.loads(file.read_text())["processor"] for file in out.rglob("cost.json")]
+    costs = [json.loads(file.read_text())["processor"] for file in out.rglob(ACCOUNT)]
     made = summary(read(out)) | {"said_done": said_done(out), "processor_seconds": round(sum(costs))}
     (DOCS / "results" / "study.json").write_text(metrics.json_text(made, indent=1) + "\n", encoding="utf-8")
     (DOCS / "study_changes.svg").write_text(forest(made, "sampled"), encoding="utf-8")

@@ -105,7 +105,7 @@ def test_the_text_loss_of_a_game_that_the_model_knows_is_the_smaller_one(study: 
 def test_rows_are_made_from_a_base_and_shown(study: ModuleType, monkeypatch, tmp_path: Path):
     shutil.copytree(ROOT / "playpen_jax" / "tiny", tmp_path / "base")
     (tmp_path / "base" / "metrics.jsonl").touch()
-    (tmp_path / "base" / "cost.json").write_text('{"processor": 1.0, "wall": 1.0}')
+    (tmp_path / "base" / "account.json").write_text('{"processor": 1.0, "wall": 1.0}')
     few = {stage: (config, settings | {"steps": 2}, reads) for stage, (config, settings, reads) in study.STAGES.items()}
     monkeypatch.setattr(study, "STAGES", few)
     monkeypatch.setattr(study, "DATA", {"teacher": (("textmapworld",), "teacher", {"instances": 8}, "interactions")})
